@@ -1,0 +1,30 @@
+# `make demo` shows what the project does, `make test` proves it. Both make their own environment.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/experiments
+	$(BIN)/python -m experiments.demo
+
+test: $(VENV)/dev lint
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("idinit_jax needs Python 3.11 or later, $(PYTHON) is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp file an extra: installed once, again when the requirements change.
+$(VENV)/%: setup.cfg | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info

@@ -1,0 +1,26 @@
+"""A strict session: eight CPU devices, no silent promotion, every warning an error."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+
+import hypothesis
+import jax
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Shapes and seeds vary, the wall clock of a shared machine must not decide: no deadline, and the
+# same examples on every run.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=25)
+hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture
+def key() -> jax.Array:
+    """One fixed typed key; tests that need several split it."""
+    return jax.random.key(20250311)
