@@ -1,0 +1,1 @@
+"""Read a model's computation: which parameter enters which contraction, where and why."""
