@@ -1,6 +1,7 @@
 """Data sets, decoded once, augmented on the device, in an order that resumes exactly.
 
-What fits lives in memory (`load`), what does not is streamed (`train_stream`, `evaluation_stream`).
+What fits lives in memory (`load`), what does not is streamed (`train_stream`, `evaluation_stream`);
+`fits_in_memory` tells which.
 """
 
 from experiments.data.arrays import ArrayData, DataInfo, Dataset, split_validation
@@ -12,20 +13,36 @@ from experiments.data.augmentation import (
     draw_crops,
     normalize,
 )
-from experiments.data.catalogue import load
+from experiments.data.catalogue import fits_in_memory, load
 from experiments.data.order import epoch_order
+from experiments.data.stream import (
+    PADDING_LABEL,
+    describe_stream,
+    evaluation_stream,
+    to_device,
+    train_stream,
+)
+from experiments.data.text import TextData, load_text
 
 __all__ = [
+    "PADDING_LABEL",
     "ArrayData",
     "Augmentation",
     "Crops",
     "DataInfo",
     "Dataset",
+    "TextData",
     "apply_crops",
     "augment",
+    "describe_stream",
     "draw_crops",
     "epoch_order",
+    "evaluation_stream",
+    "fits_in_memory",
     "load",
+    "load_text",
     "normalize",
     "split_validation",
+    "to_device",
+    "train_stream",
 ]

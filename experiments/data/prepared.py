@@ -1,131 +1,137 @@
-"""Image classification data sets that TensorFlow Datasets prepared, read without TensorFlow."""
+"""Data sets that TensorFlow Datasets prepared, found and checked without TensorFlow."""
 
 import difflib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from experiments.data.arrays import ArrayData, Dataset, describe
-from experiments.data.decoding import decode_split
-
-# Splits to evaluate on, the first that exists; ImageNet's test labels are not public.
+# What to evaluate on: the first of these that a data set has, else the last tenth of train (the
+# examples lie in random order). The test labels of ImageNet were never published.
 _EVALUATION_SPLITS = ("test", "validation")
 _UNLABELLED_TEST = ("imagenet2012",)
+_RANDOM_ACCESS = ("ARRAY_RECORD", "PARQUET")
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A prepared data set: where it is, and which of its features and splits to use.
+class PreparedImages:
+    """A prepared image classification data set and what to read from it.
 
     Args:
-        builder: TensorFlow Datasets' own handle on the data set.
-        image: name of the image feature.
-        label: name of the label feature.
+        builder: TensorFlow Datasets' own handle; its types are too loose to check.
+        image: name of the feature that holds the image.
+        label: name of the feature that holds the label.
+        image_shape: (height, width, channels); height and width are None where they vary.
+        num_classes: labels are 0 .. num_classes - 1.
         train_split: what to train on.
         test_split: what to evaluate on.
     """
 
-    builder: tfds.core.DatasetBuilder
+    builder: Any
     image: str
     label: str
+    image_shape: tuple[int | None, int | None, int]
+    num_classes: int
     train_split: str
     test_split: str
 
     @property
-    def num_classes(self) -> int:
-        """Labels are 0 .. num_classes - 1."""
-        return self.builder.info.features[self.label].num_classes
-
-    @property
-    def image_shape(self) -> tuple[int | None, int | None, int]:
-        """(height, width, channels); None where it varies between images."""
-        return self.builder.info.features[self.image].shape
+    def fixed_shape(self) -> tuple[int, int, int] | None:
+        """(height, width, channels) where all images have one size, else None."""
+        height, width, channels = self.image_shape
+        return None if height is None or width is None else (height, width, channels)
 
     def size(self, split: str) -> int:
         """Number of examples in a split."""
         return self.builder.info.splits[split].num_examples
 
 
-def open_prepared(name: str, data_dir: str | None) -> Prepared:
+def open_images(name: str, data_dir: str | None) -> PreparedImages:
     """Find a prepared image classification data set, or say how to get it.
 
     Args:
-        name: as TensorFlow Datasets knows it, with `/config` where it has configurations.
+        name: as TensorFlow Datasets knows it, followed by /config where it has configurations.
         data_dir: where to look; None for TensorFlow Datasets' default.
+
+    Returns:
+        A handle; nothing is read yet.
 
     Raises:
         ValueError: if no data set has this name, or it is not image classification.
         FileNotFoundError: if it is not prepared there in a format with random access.
     """
-    builder = _builder(name, data_dir)
-    _require_prepared(builder, name, data_dir)
-    image, label = _supervised_features(builder, name)
-    train_split, test_split = _choose_splits(builder, name)
-    return Prepared(builder, image, label, train_split, test_split)
-
-
-def load_prepared(name: str, data_dir: str | None) -> Dataset:
-    """Decode all of a prepared data set whose images have one size; see `load`."""
-    prepared = open_prepared(name, data_dir)
-    if None in prepared.image_shape:
-        raise ValueError(
-            f"the images of {name!r} vary in size, {prepared.image_shape}, and are not held in "
-            "memory: use train_stream and evaluation_stream"
-        )
-    train, test = (
-        ArrayData(*decode_split(prepared.builder, split, prepared.image, prepared.label))
-        for split in (prepared.train_split, prepared.test_split)
+    builder = open_builder(name, data_dir)
+    image, label = _supervised_features(name, builder.info)
+    train_split, test_split = _choose_splits(name, builder)
+    return PreparedImages(
+        builder,
+        image,
+        label,
+        image_shape=builder.info.features[image].shape,
+        num_classes=builder.info.features[label].num_classes,
+        train_split=train_split,
+        test_split=test_split,
     )
-    return Dataset(describe(name, prepared.num_classes, train, test), train, test)
 
 
-def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
+def open_builder(name: str, data_dir: str | None) -> Any:
+    """TensorFlow Datasets' handle on any prepared data set; raises as `open_images` does."""
     try:
-        return tfds.builder(name, data_dir=data_dir)
+        builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError:
-        known = ["digits", *tfds.list_builders(with_community_datasets=False)]
-        nearest = difflib.get_close_matches(name, known) or ["digits", "cifar10", "fashion_mnist"]
         raise ValueError(
-            f"no data set is called {name!r}; the nearest names are {', '.join(nearest)}"
+            f"no data set is called {name!r}; the nearest names are {', '.join(_nearest(name))}"
         ) from None
+    info: Any = builder.info
+    if not info.splits or info.file_format.name not in _RANDOM_ACCESS:
+        raise FileNotFoundError(_how_to_prepare(name, data_dir, builder.data_dir))
+    return builder
 
 
-def _require_prepared(builder: tfds.core.DatasetBuilder, name: str, data_dir: str | None) -> None:
-    if builder.info.splits and builder.info.file_format.name in ("ARRAY_RECORD", "PARQUET"):
-        return
+def _nearest(name: str) -> list[str]:
+    known = ["digits", *tfds.list_builders(with_community_datasets=False)]
+    return difflib.get_close_matches(name, known) or ["digits", "cifar10", "fashion_mnist"]
+
+
+def _how_to_prepare(name: str, data_dir: str | None, looked_in: str) -> str:
     where = "" if data_dir is None else f", data_dir={data_dir!r}"
-    raise FileNotFoundError(
-        f"data set {name!r} is not prepared as array_record in {builder.data_dir}. Prepare it once "
+    return (
+        f"data set {name!r} is not prepared as array_record in {looked_in}. Prepare it once "
         "(writing needs tensorflow installed, reading does not):\n"
         '  python -c "import tensorflow_datasets as tfds; '
         f"tfds.builder({name!r}{where}, file_format='array_record').download_and_prepare()\""
     )
 
 
-def _supervised_features(builder: tfds.core.DatasetBuilder, name: str) -> tuple[str, str]:
-    image, label = builder.info.supervised_keys or ("image", "label")
-    features = dict(builder.info.features.items())
-    if (
-        isinstance(features.get(image), tfds.features.Image)
-        and isinstance(features.get(label), tfds.features.ClassLabel)
-        and features[image].np_dtype == np.uint8
-    ):
-        return image, label
-    raise ValueError(
-        f"{name!r} is not image classification: it needs a uint8 Image and a ClassLabel, and has "
-        + ", ".join(f"{key}: {type(feature).__name__}" for key, feature in features.items())
-    )
+def _supervised_features(name: str, info: Any) -> tuple[str, str]:
+    features = dict(info.features.items())
+    keys = info.supervised_keys
+    image, label = keys if keys and len(keys) == 2 else ("image", "label")
+    if not _is_image(features.get(image)) or not _is_label(features.get(label)):
+        found = ", ".join(f"{key}: {type(feature).__name__}" for key, feature in features.items())
+        raise ValueError(
+            f"{name!r} is not image classification: it has {found}; an 8-bit Image and a "
+            "ClassLabel are needed"
+        )
+    return image, label
 
 
-def _choose_splits(builder: tfds.core.DatasetBuilder, name: str) -> tuple[str, str]:
+def _is_image(feature: Any) -> bool:
+    return isinstance(feature, tfds.features.Image) and feature.np_dtype == np.uint8
+
+
+def _is_label(feature: Any) -> bool:
+    return isinstance(feature, tfds.features.ClassLabel)
+
+
+def _choose_splits(name: str, builder: Any) -> tuple[str, str]:
     splits = set(builder.info.splits)
     if builder.name in _UNLABELLED_TEST:
-        splits -= {"test"}
+        splits.discard("test")
     if "train" not in splits:
         raise ValueError(f"{name!r} has no split called train, only {', '.join(sorted(splits))}")
-    for candidate in _EVALUATION_SPLITS:
-        if candidate in splits:
-            return "train", candidate
-    # Preparing shuffles, so that the last tenth is a fair sample.
+    for split in _EVALUATION_SPLITS:
+        if split in splits:
+            return "train", split
     return "train[:90%]", "train[90%:]"
