@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 from idinit_jax.models.choice import check_name
 from idinit_jax.models.norm import NORMS, normalize
 from idinit_jax.models.residual import RESIDUALS, SHORTCUTS, ResidualBlock, branch_convs
+from idinit_jax.models.stacking import run_blocks
 
 FAMILIES = ("cifar", "imagenet")
 IMAGENET_STAGES = {
@@ -77,26 +78,31 @@ def fixup_initializer(layout: Layout) -> Initializer:
 
 
 class Stage(nn.Module):
-    """Blocks of equal features in a row; the first one carries the stride.
+    """Blocks of equal features in a row, the first of which may change the shape.
 
     Args:
-        block: makes a block from its features, strides and name.
+        make_block: makes a block from its features, and strides, name or parent.
         features: channels of every branch.
         length: number of blocks, at least 1.
         strides: of the first block.
+        scan: whether the blocks after the first are scanned.
+        remat: whether they recompute their activations in the backward pass.
     """
 
-    block: Callable[..., ResidualBlock]
+    make_block: Callable[..., ResidualBlock]
     features: int
     length: int
     strides: int
+    scan: bool
+    remat: bool
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        for i in range(self.length):
-            strides = 1 if i else self.strides
-            x = self.block(features=self.features, strides=strides, name=f"block_{i}")(x, train)
-        return x
+        make_block = functools.partial(self.make_block, features=self.features)
+        x = make_block(strides=self.strides, name="first")(x, train)
+        return run_blocks(
+            self, make_block, self.length - 1, x, train, scan=self.scan, remat=self.remat
+        )
 
 
 class ResNet(nn.Module):
@@ -115,6 +121,9 @@ class ResNet(nn.Module):
         residual: "plain", "skipinit", "rezero" or "fixup", see `ResidualBlock`.
         dtype: of the computation; parameters are float32 and so is the output.
         axis_name: the pmap axis over which batch statistics are averaged, if any.
+        scan: whether the identical blocks of a stage are scanned, see `run_blocks`: the same
+            network and the same values, compiled in a time that does not grow with depth.
+        remat: whether those blocks recompute their activations in the backward pass.
         stem_init: initializer of the stem's kernel.
         hidden_init: initializer of every branch kernel but the last. By default He's normal,
             times L^(-1 / (2m - 2)) under "fixup".
@@ -138,6 +147,8 @@ class ResNet(nn.Module):
     residual: str = "plain"
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
+    scan: bool = False
+    remat: bool = False
     stem_init: Initializer = nn.initializers.he_normal()
     hidden_init: Initializer | None = None
     tail_init: Initializer | None = None
@@ -157,8 +168,10 @@ class ResNet(nn.Module):
         kind, width, stages = layout(self.family, self.depth)
         x = self.stem(x.astype(self.dtype), width, train)
         for i, length in enumerate(stages):
+            strides = 2 if i else 1
+            make_block = self.make_block(kind)
             x = Stage(
-                self.make_block(kind), width * 2**i, length, 2 if i else 1, name=f"stage_{i}"
+                make_block, width * 2**i, length, strides, self.scan, self.remat, name=f"stage_{i}"
             )(x, train)
         return self.head(x.mean(axis=(1, 2)))
 
@@ -206,7 +219,9 @@ class ResNet(nn.Module):
         x = nn.relu(x)
         if self.family == "cifar":
             return x
-        return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        padding = ((1, 1), (1, 1))
+        # Flax documents pairs for the padding but annotates only the string.
+        return nn.max_pool(x, (3, 3), (2, 2), padding)  # pyright: ignore[reportArgumentType]
 
     def head(self, x: jax.Array) -> jax.Array:
         """The classifier on pooled features (N, C)."""
