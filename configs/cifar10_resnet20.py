@@ -1,0 +1,15 @@
+"""ResNet-20 on CIFAR-10 with SGD (He et al. 2016, section 4.2, with a cosine schedule).
+
+    python -m experiments.train cifar10_resnet20 --scheme idinit
+
+Recipe: Nesterov momentum 0.9, learning rate 0.1, weight decay 5e-4, batch 128, crops of 4 padded
+pixels, flips, gradient clipping at norm 10, 200 epochs.
+"""
+
+from experiments.config import CifarResNet, Data, Initialization, TrainConfig
+
+CONFIG = TrainConfig(
+    model=CifarResNet(depth=20),
+    init=Initialization(scheme="he"),
+    data=Data(dataset="cifar10", batch_size=128, pad=4, flip=True),
+)

@@ -1,0 +1,59 @@
+"""The optimizer of a recipe: clipping, weight decay on kernels, warm-up and cosine."""
+
+from typing import Any
+
+import jax
+import optax
+
+from experiments.config import Optimization
+
+
+def learning_rate(recipe: Optimization, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
+    """Linear from 0 over the warm-up, then half a cosine down to 0 at ``total_steps``.
+
+    Args:
+        recipe: peak rate and epochs of warm-up.
+        total_steps: of the run.
+        steps_per_epoch: to convert epochs.
+
+    Returns:
+        A function from the step, counted from 0, to the rate.
+
+    >>> schedule = learning_rate(Optimization(learning_rate=0.5), 100, 10)
+    >>> [round(float(schedule(step)), 3) for step in (0, 50, 100)]
+    [0.5, 0.25, 0.0]
+    """
+    warmup = round(recipe.warmup_epochs * steps_per_epoch)
+    if not warmup:
+        return optax.cosine_decay_schedule(recipe.learning_rate, total_steps)
+    return optax.warmup_cosine_decay_schedule(0.0, recipe.learning_rate, warmup, total_steps)
+
+
+def is_kernel(params: Any) -> Any:
+    """True for arrays of two or more axes: kernels decay; norms, biases and scalars do not."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+def make_optimizer(
+    recipe: Optimization, schedule: optax.Schedule
+) -> optax.GradientTransformationExtraArgs:
+    """SGD or AdamW as the recipe says.
+
+    SGD adds the decay to the gradient, before the momentum: g + wd * w, as L2 regularization does.
+    AdamW takes lr * wd * w off the weight (Loshchilov & Hutter 2019). Clipping sees the gradient
+    of the loss alone.
+
+    Args:
+        recipe: which optimizer and its coefficients.
+        schedule: from the step to the learning rate.
+
+    Returns:
+        An optax transformation.
+    """
+    clip = optax.identity() if recipe.clip is None else optax.clip_by_global_norm(recipe.clip)
+    decay = optax.add_decayed_weights(recipe.weight_decay, mask=is_kernel)
+    if recipe.optimizer == "sgd":
+        momentum = optax.trace(recipe.momentum, nesterov=True)
+        return optax.chain(clip, decay, momentum, optax.scale_by_learning_rate(schedule))
+    adam = optax.scale_by_adam(b1=recipe.momentum)
+    return optax.chain(clip, adam, decay, optax.scale_by_learning_rate(schedule))

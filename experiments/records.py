@@ -1,0 +1,84 @@
+"""What a run leaves on disk as it goes: metrics, speed and TensorBoard events.
+
+`metrics.jsonl` depends on the config alone: a run that was killed and resumed leaves the very bytes
+of one that was not. What depends on the clock is in `speed.jsonl`.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from tensorboardX import SummaryWriter
+
+METRICS = "metrics.jsonl"
+SPEED = "speed.jsonl"
+
+
+class Records:
+    """Appends to the records of a run, from a step on; what was recorded after it is dropped.
+
+    Args:
+        run_dir: of the run.
+        step: the last step whose records are to stay; 0 for a new run.
+        tensorboard: whether to write TensorBoard events too.
+    """
+
+    def __init__(self, run_dir: Path, step: int, *, tensorboard: bool) -> None:
+        rewind(run_dir / METRICS, step)
+        rewind(run_dir / SPEED, step)
+        self._metrics = open(run_dir / METRICS, "a")  # noqa: SIM115 -- closed by __exit__
+        self._speed = open(run_dir / SPEED, "a")  # noqa: SIM115 -- closed by __exit__
+        self._events = (
+            SummaryWriter(str(run_dir / "tensorboard"), purge_step=step + 1)
+            if tensorboard
+            else None
+        )
+
+    def add(self, step: int, split: str, values: Mapping[str, float]) -> None:
+        """Record values of a step of the run's own numbers."""
+        _append(self._metrics, {"step": step, "split": split, **values})
+        self._add_events(step, split, values)
+
+    def add_speed(self, step: int, values: Mapping[str, float]) -> None:
+        """Record values that depend on the clock."""
+        _append(self._speed, {"step": step, **values})
+        self._add_events(step, "speed", values)
+
+    def _add_events(self, step: int, group: str, values: Mapping[str, float]) -> None:
+        if self._events is not None:
+            for name, value in values.items():
+                self._events.add_scalar(f"{group}/{name}", value, step)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._metrics.close()
+        self._speed.close()
+        if self._events is not None:
+            self._events.close()
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """All records of a file; a last line that was cut off is left out."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines(True) if line.endswith("\n")]
+
+
+def rewind(path: Path, step: int) -> None:
+    """Drop records of later steps, replacing the file in one go."""
+    if not path.exists():
+        return
+    kept = [record for record in read_records(path) if record["step"] <= step]
+    draft = path.with_suffix(".draft")
+    draft.write_text("".join(json.dumps(record) + "\n" for record in kept))
+    os.replace(draft, path)
+
+
+def _append(file: Any, record: Mapping[str, Any]) -> None:
+    # Flushed at once: records of a checkpointed step must be in the file when the process dies.
+    file.write(json.dumps(record) + "\n")
+    file.flush()
