@@ -1,0 +1,179 @@
+"""What a contraction or a gather does with each axis of the parameters it consumes."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from idinit_jax.tracing.lineage import SPREAD, Atom, Lineage
+
+
+class Share(NamedTuple):
+    """One parameter's part in a contraction, as atoms of its stored axes."""
+
+    param: int
+    in_atoms: tuple[Atom, ...]
+    out_atoms: tuple[Atom, ...]
+    group_atoms: tuple[Atom, ...]
+    spatial_atoms: tuple[Atom, ...]
+    picked: tuple[tuple[Atom, int | None], ...]
+    lost: str
+
+
+class WeightDims(NamedTuple):
+    """The dimensions of the weight operand by what the contraction does with them."""
+
+    contracted: tuple[int, ...]
+    produced: tuple[int, ...]
+    grouped: tuple[int, ...] = ()
+
+
+class Contraction(NamedTuple):
+    """One use of kernels.
+
+    Attributes:
+        node: index of the node.
+        operation: its primitive, or "one_hot".
+        data, output: the values that enter and leave.
+        shares: one a kernel; several where a weight is a sum or product of kernels.
+        groups: feature groups of a convolution.
+        features: dimensions of the output that the kernel produces.
+        attended: whether the data come straight from an attention.
+    """
+
+    node: int
+    operation: str
+    data: int
+    output: int
+    shares: tuple[Share, ...]
+    groups: int
+    features: frozenset[int]
+    attended: bool
+
+
+def dot_general_dims(params: dict[str, Any], weight: int, ranks: Sequence[int]) -> WeightDims:
+    """Dimensions of operand `weight` (0 or 1) of a dot_general."""
+    contracting, batch = params["dimension_numbers"]
+    contracted, grouped = tuple(contracting[weight]), tuple(batch[weight])
+    taken = {*contracted, *grouped}
+    produced = tuple(axis for axis in range(ranks[weight]) if axis not in taken)
+    return WeightDims(contracted, produced, grouped)
+
+
+def dot_general_features(
+    params: dict[str, Any], weight: int, ranks: Sequence[int]
+) -> frozenset[int]:
+    """Dimensions of the output that come from the free dimensions of operand `weight`."""
+    contracting, batch = params["dimension_numbers"]
+    free = [ranks[side] - len(contracting[side]) - len(batch[side]) for side in (0, 1)]
+    start = len(batch[0]) + (free[0] if weight == 1 else 0)
+    return frozenset(range(start, start + free[weight]))
+
+
+def conv_dims(params: dict[str, Any]) -> WeightDims:
+    """Dimensions of a convolution's kernel; the others are spatial."""
+    out_dim, in_dim, *_ = params["dimension_numbers"].rhs_spec
+    return WeightDims((in_dim,), (out_dim,))
+
+
+def gather_dims(params: dict[str, Any], rank: int) -> WeightDims:
+    """Dimensions of the table: looked up by index, or carried along."""
+    numbers = params["dimension_numbers"]
+    indexed = tuple(numbers.start_index_map)
+    return WeightDims(indexed, tuple(axis for axis in range(rank) if axis not in indexed))
+
+
+def kernels_and_modifiers(
+    lineages: Iterable[Lineage],
+) -> tuple[tuple[Lineage, ...], tuple[Lineage, ...]]:
+    """Tell the parameters that make up a weight from those that only rescale it."""
+    lineages = tuple(lineages)
+    whole = [
+        lineage
+        for lineage in lineages
+        if not lineage.reduced and not lineage.lost and (lineage.spread == 1 or lineage.inner)
+    ]
+    if not whole:
+        candidates = [lineage for lineage in lineages if not lineage.reduced] or list(lineages)
+        fewest = min(lineage.spread for lineage in candidates)
+        whole = [lineage for lineage in candidates if lineage.spread == fewest]
+    return tuple(whole), tuple(lineage for lineage in lineages if lineage not in whole)
+
+
+def share(lineage: Lineage, dims: WeightDims) -> Share:
+    """Read the stored axes of one parameter off the dimensions of the weight."""
+    spatial = [
+        axis
+        for axis in range(len(lineage.dims))
+        if axis not in {*dims.contracted, *dims.produced, *dims.grouped}
+    ]
+    in_atoms = _atoms(lineage, dims.contracted)
+    out_atoms = _atoms(lineage, dims.produced)
+    # In a product of kernels the shared dimension is the output of the first, the input of the
+    # second; the first is the one that the data contract with.
+    if lineage.inner and any(atom.size > 1 for atom in in_atoms):
+        out_atoms += lineage.inner
+    elif lineage.inner:
+        in_atoms += lineage.inner
+    return Share(
+        lineage.param,
+        in_atoms,
+        out_atoms,
+        _atoms(lineage, dims.grouped),
+        _atoms(lineage, spatial),
+        lineage.picked,
+        lineage.lost,
+    )
+
+
+def learned_signals(operands: Sequence[tuple[Lineage, ...]]) -> set[int]:
+    """Parameters that act as the signal in a product of two parameters.
+
+    A learned query or token is repeated over the batch or normalized before a kernel consumes it;
+    the factors of a low-rank kernel are not.
+    """
+    for shows_signal in (_is_repeated, _is_processed):
+        found = [{one.param for one in held if shows_signal(one)} for held in operands]
+        if sum(map(bool, found)) == 1:
+            return found[0] or found[1]
+    return set()
+
+
+def _is_repeated(lineage: Lineage) -> bool:
+    return not lineage.inner and not lineage.lost and bool(lineage.dims) and lineage.spread > 1
+
+
+def _is_processed(lineage: Lineage) -> bool:
+    return not lineage.inner and not lineage.lost and not lineage.affine
+
+
+def product(
+    operands: Sequence[tuple[Lineage, ...]],
+    params: dict[str, Any],
+    shapes: Sequence[tuple[int, ...]],
+) -> tuple[Lineage, ...]:
+    """Lineages of a dot_general of two arrays that both are made of parameters."""
+    return tuple(
+        _factor(lineage, params, side, shapes) for side in (0, 1) for lineage in operands[side]
+    )
+
+
+def _factor(
+    lineage: Lineage, params: dict[str, Any], side: int, shapes: Sequence[tuple[int, ...]]
+) -> Lineage:
+    if lineage.lost:
+        return lineage
+    ranks = [len(shape) for shape in shapes]
+    dims = dot_general_dims(params, side, ranks)
+    other = dot_general_dims(params, 1 - side, ranks)
+    batch = [lineage.dims[axis] for axis in dims.grouped]
+    own = [lineage.dims[axis] for axis in dims.produced]
+    foreign = [(Atom(SPREAD, 1, shapes[1 - side][axis]),) for axis in other.produced]
+    ordered = [*batch, *own, *foreign] if side == 0 else [*batch, *foreign, *own]
+    inner = lineage.inner + _atoms(lineage, dims.contracted)
+    return lineage._replace(dims=tuple(ordered), inner=inner, affine=False)
+
+
+def _atoms(lineage: Lineage, axes: Sequence[int]) -> tuple[Atom, ...]:
+    """Atoms of the dimensions `axes`, those that the parameter itself brings."""
+    if lineage.lost:
+        return ()
+    return tuple(atom for axis in axes for atom in lineage.dims[axis] if atom.axis != SPREAD)

@@ -1,0 +1,264 @@
+"""A jaxpr as a straight line: calls entered, loop bodies written once, branches side by side."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.extend import core
+
+from idinit_jax.tracing.program import Program, Site
+
+# Jitted or custom-derivative functions of these names stay one node each, so that the graph
+# speaks of a gelu and not of its polynomial.
+NONLINEARITIES = frozenset(
+    "relu relu6 gelu silu swish tanh sigmoid log_sigmoid logistic softplus elu selu celu "
+    "leaky_relu hard_tanh hard_sigmoid hard_silu hard_swish squareplus mish soft_sign".split()
+)
+# Nodes that stand for the edges of a loop or of a conditional.
+CARRY, LAYER_SLICE, LAYER_STACK, JOIN = "carry", "layer_slice", "layer_stack", "join"
+# A value as one device sees it, or as all of them do together.
+RESHARD = "reshard"
+
+
+class Node(NamedTuple):
+    """One operation on values, which are numbered in topological order."""
+
+    operation: str
+    params: dict[str, Any]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    site: Site
+    repeats: int
+
+
+class StraightLine(NamedTuple):
+    """A program without calls.
+
+    Attributes:
+        nodes: in an order in which every value is made before it is used.
+        shapes, dtypes: one entry a value.
+        producers: the node that makes a value, None for inputs and constants.
+        constants: values that are known numbers.
+        params, state, inputs: the values that enter, by leaf.
+        outputs: the values that leave.
+        loops: (carry as the body sees it, carry as the body leaves it) for every loop carry.
+        conditionals: sites of conditionals; the next index in a site is the branch.
+    """
+
+    nodes: list[Node]
+    shapes: list[tuple[int, ...]]
+    dtypes: list[Any]
+    producers: list[int | None]
+    constants: dict[int, float]
+    params: range
+    state: range
+    inputs: range
+    outputs: tuple[int, ...]
+    loops: list[tuple[int, int]]
+    conditionals: set[Site]
+
+
+def flatten(program: Program) -> StraightLine:
+    """Write the program as a straight line of nodes."""
+    writer = _Writer()
+    jaxpr = program.jaxpr.jaxpr
+    entering = [writer.value(var.aval) for var in jaxpr.invars]
+    outputs = writer.body(program.jaxpr, entering, (), 1)
+    n_params = len(jax.tree.leaves(program.params))
+    n_state = len(jax.tree.leaves(program.state))
+    return StraightLine(
+        writer.nodes,
+        writer.shapes,
+        writer.dtypes,
+        writer.producers,
+        writer.constants,
+        range(n_params),
+        range(n_params, n_params + n_state),
+        range(n_params + n_state, len(entering)),
+        tuple(outputs),
+        writer.loops,
+        writer.conditionals,
+    )
+
+
+def called_jaxpr(eqn: core.JaxprEqn) -> core.ClosedJaxpr | core.Jaxpr | None:
+    """The body of an equation that merely calls it (jit, remat, custom derivatives, shard_map)."""
+    if eqn.primitive.name in ("scan", "while", "cond"):
+        return None
+    for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
+        body = eqn.params.get(name)
+        if isinstance(body, core.ClosedJaxpr | core.Jaxpr):
+            return body if len(open_jaxpr(body).invars) == len(eqn.invars) else None
+    return None
+
+
+def scan_counts(eqn: core.JaxprEqn) -> tuple[int, int]:
+    """How many constants and carries a scan has; JAX 0.12 keeps them as a tree."""
+    if "num_consts" in eqn.params:
+        return eqn.params["num_consts"], eqn.params["num_carry"]
+    consts, carry, _ = eqn.params["ft_in"].unpack()
+    return len(consts.vals), len(carry.vals)
+
+
+def open_jaxpr(body: core.ClosedJaxpr | core.Jaxpr) -> core.Jaxpr:
+    return body.jaxpr if isinstance(body, core.ClosedJaxpr) else body
+
+
+def nonlinearity_name(eqn: core.JaxprEqn) -> str | None:
+    """The name of an elementwise nonlinearity that the equation calls, if it is one."""
+    name = str(eqn.params.get("name", "")).removeprefix("jit_").lstrip("_")
+    if name not in NONLINEARITIES or len(eqn.outvars) != 1:
+        return None
+    arrays = [var for var in eqn.invars if not isinstance(var, core.Literal)]
+    same_shape = [var for var in arrays if var.aval.shape == eqn.outvars[0].aval.shape]
+    return name if len(same_shape) == 1 else None
+
+
+class _Writer:
+    """Appends nodes while it walks a jaxpr; the lists it fills become the straight line."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.shapes: list[tuple[int, ...]] = []
+        self.dtypes: list[Any] = []
+        self.producers: list[int | None] = []
+        self.constants: dict[int, float] = {}
+        self.loops: list[tuple[int, int]] = []
+        self.conditionals: set[Site] = set()
+
+    def value(self, aval: Any, producer: int | None = None) -> int:
+        self.shapes.append(tuple(getattr(aval, "shape", ())))
+        self.dtypes.append(getattr(aval, "dtype", None))
+        self.producers.append(producer)
+        return len(self.shapes) - 1
+
+    def constant(self, literal: Any, aval: Any) -> int:
+        value = self.value(aval)
+        if np.ndim(literal) == 0 and isinstance(literal, int | float | np.generic | np.ndarray):
+            self.constants[value] = float(np.real(literal))
+        return value
+
+    def node(
+        self,
+        operation: str,
+        params: dict[str, Any],
+        inputs: Sequence[int],
+        avals: Sequence[Any],
+        site: Site,
+        repeats: int,
+    ) -> list[int]:
+        index = len(self.nodes)
+        outputs = [self.value(aval, index) for aval in avals]
+        self.nodes.append(Node(operation, params, tuple(inputs), tuple(outputs), site, repeats))
+        return outputs
+
+    def body(
+        self, body: core.ClosedJaxpr | core.Jaxpr, entering: Sequence[int], site: Site, repeats: int
+    ) -> list[int]:
+        """Write a jaxpr's equations; `entering` are the values of its invars."""
+        jaxpr = open_jaxpr(body)
+        env: dict[Any, int] = dict(zip(jaxpr.invars, entering, strict=True))
+        held = getattr(body, "consts", ())
+        for var, const in zip(jaxpr.constvars, held, strict=False):
+            env[var] = self.constant(const, var.aval)
+
+        def read(atom: Any) -> int:
+            if isinstance(atom, core.Literal):
+                return self.constant(atom.val, atom.aval)
+            return env[atom]
+
+        for index, eqn in enumerate(jaxpr.eqns):
+            inputs = [read(atom) for atom in eqn.invars]
+            outputs = self.equation(eqn, inputs, (*site, index), repeats)
+            env.update(zip(eqn.outvars, outputs, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def equation(
+        self, eqn: core.JaxprEqn, inputs: list[int], site: Site, repeats: int
+    ) -> list[int]:
+        operation = eqn.primitive.name
+        if operation == "scan":
+            return self.scan(eqn, inputs, site, repeats)
+        if operation == "while":
+            return self.while_loop(eqn, inputs, site, repeats)
+        if operation == "cond":
+            return self.conditional(eqn, inputs, site, repeats)
+        avals = [var.aval for var in eqn.outvars]
+        if nonlinearity := nonlinearity_name(eqn):
+            params = {"name": nonlinearity}
+            return self.node("nonlinearity", params, inputs, avals, site, repeats)
+        if (callee := called_jaxpr(eqn)) is not None:
+            entering = self.reshard(inputs, open_jaxpr(callee).invars, site, repeats)
+            outputs = self.body(callee, entering, (*site, 0), repeats)
+            return self.reshard(outputs, eqn.outvars, site, repeats)
+        return self.node(operation, dict(eqn.params), inputs, avals, site, repeats)
+
+    def reshard(
+        self, values: Sequence[int], variables: Sequence[Any], site: Site, repeats: int
+    ) -> list[int]:
+        """The values under the shapes that the other side of a shard_map sees."""
+        return [
+            value
+            if self.shapes[value] == tuple(getattr(var.aval, "shape", ()))
+            else self.node(RESHARD, {}, [value], [var.aval], site, repeats)[0]
+            for value, var in zip(values, variables, strict=True)
+        ]
+
+    def scan(self, eqn: core.JaxprEqn, inputs: list[int], site: Site, repeats: int) -> list[int]:
+        body, length = eqn.params["jaxpr"], eqn.params["length"]
+        n_consts, n_carry = scan_counts(eqn)
+        avals = [var.aval for var in open_jaxpr(body).invars]
+        turns = repeats * length
+        consts, init, xs = (
+            inputs[:n_consts],
+            inputs[n_consts : n_consts + n_carry],
+            inputs[n_consts + n_carry :],
+        )
+        carry = self.carries(init, avals[n_consts : n_consts + n_carry], site, turns)
+        slices = [
+            self.node(LAYER_SLICE, {"length": length}, [x], [aval], site, turns)[0]
+            for x, aval in zip(xs, avals[n_consts + n_carry :], strict=True)
+        ]
+        outputs = self.body(body, [*consts, *carry, *slices], (*site, 0), turns)
+        self.loops.extend(zip(carry, outputs[:n_carry], strict=True))
+        stacked = [
+            self.node(LAYER_STACK, {"length": length}, [y], [var.aval], site, repeats)[0]
+            for y, var in zip(outputs[n_carry:], eqn.outvars[n_carry:], strict=True)
+        ]
+        return [*outputs[:n_carry], *stacked]
+
+    def while_loop(
+        self, eqn: core.JaxprEqn, inputs: list[int], site: Site, repeats: int
+    ) -> list[int]:
+        body, n_cond = eqn.params["body_jaxpr"], eqn.params["cond_nconsts"]
+        n_consts = eqn.params["body_nconsts"]
+        consts, init = inputs[n_cond : n_cond + n_consts], inputs[n_cond + n_consts :]
+        avals = [var.aval for var in open_jaxpr(body).invars[n_consts:]]
+        carry = self.carries(init, avals, site, repeats)
+        outputs = self.body(body, [*consts, *carry], (*site, 0), repeats)
+        self.loops.extend(zip(carry, outputs, strict=True))
+        return outputs
+
+    def carries(
+        self, init: Sequence[int], avals: Sequence[Any], site: Site, repeats: int
+    ) -> list[int]:
+        return [
+            self.node(CARRY, {}, [value], [aval], site, repeats)[0]
+            for value, aval in zip(init, avals, strict=True)
+        ]
+
+    def conditional(
+        self, eqn: core.JaxprEqn, inputs: list[int], site: Site, repeats: int
+    ) -> list[int]:
+        self.conditionals.add(site)
+        branches = [
+            self.body(branch, inputs[1:], (*site, index), repeats)
+            for index, branch in enumerate(eqn.params["branches"])
+        ]
+        return [
+            self.node(JOIN, {}, alternatives, [var.aval], site, repeats)[0]
+            for var, alternatives in zip(
+                eqn.outvars, zip(*branches, strict=True) if branches else (), strict=True
+            )
+        ]

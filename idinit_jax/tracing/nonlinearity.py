@@ -1,0 +1,40 @@
+"""Name the nonlinearity that follows a kernel from the operations that were seen."""
+
+from collections.abc import Sequence
+
+_NAMED = {
+    "swish": "silu",
+    "logistic": "sigmoid",
+    "max": "relu",
+    "erf": "gelu",
+    "erfc": "gelu",
+    "integer_pow3": "gelu",
+    "tanh": "tanh",
+    "log1p": "softplus",
+    "logaddexp": "softplus",
+    "sin": "sin",
+    "cos": "sin",
+    "abs": "abs",
+    "exp": "exp",
+    "clamp": "hard_tanh",
+}
+# Comparisons, and what normalizations are written with, are no activations by themselves.
+_SILENT = frozenset(
+    "square integer_pow2 rsqrt sqrt gt ge lt le eq ne stop_gradient is_finite custom_jvp_call "
+    "sort top_k argsort scatter scatter-add gather dynamic_update_slice cumsum dot_general "
+    "conv_general_dilated psum".split()
+)
+
+
+def following(operations: Sequence[str]) -> str | None:
+    """The first activation among the operations that act on a kernel's output.
+
+    A polynomial or an error function gives a gelu away even where the model spells it out, a
+    selection by sign a leaky ReLU.
+    """
+    heard = [name for name in operations if name not in _SILENT]
+    if heard:
+        return _NAMED.get(heard[0], heard[0])
+    if "gt" in operations or "ge" in operations:
+        return "leaky_relu"
+    return None

@@ -1,0 +1,107 @@
+"""Parameters that are no kernels, told by what they do to the signal."""
+
+from collections.abc import Sequence
+
+import jax
+
+from idinit_jax.tracing.flatten import StraightLine
+from idinit_jax.tracing.flow import Effect, Flow, Trait, reached
+from idinit_jax.tracing.graph import Parameter, ParameterKind
+from idinit_jax.tracing.program import Program
+from idinit_jax.tracing.residuals import Sum
+from idinit_jax.tracing.roles import Judgement
+
+_INSERTIONS = frozenset(
+    ("concatenate", "select_n", "dynamic_update_slice", "scatter", "scatter-add", "pad")
+)
+
+
+def describe_others(
+    program: Program,
+    line: StraightLine,
+    flow: Flow,
+    sums: Sequence[Sum],
+    judgements: Sequence[Judgement],
+    kernels: set[str],
+) -> tuple[Parameter, ...]:
+    """Every parameter whose path is not among the kernels, in tree order."""
+    effects: dict[int, Effect] = {}
+    for effect in flow.effects:
+        effects.setdefault(effect.lineage.param, effect)
+    ends = {param: index for index, one in enumerate(sums) for param in one.ends}
+    described = []
+    for leaf, (path, array) in enumerate(
+        zip(program.paths, jax.tree.leaves(program.params), strict=True)
+    ):
+        if path in kernels:
+            continue
+        effect = effects.get(leaf)
+        kind, reason = _absent(line, flow, leaf) if effect is None else kind_of(effect)
+        origin = None if effect is None else effect.origin
+        described.append(
+            Parameter(
+                path,
+                tuple(array.shape),
+                str(array.dtype),
+                kind,
+                reason,
+                kernel=_kernel_path(program, flow, origin),
+                branch=ends.get(leaf, None if origin is None else judgements[origin].branch),
+                ends_branch=leaf in ends,
+                factor=effect.lineage.factor if effect and effect.lineage.affine else 1.0,
+                offset=effect.lineage.offset if effect and effect.lineage.affine else 0.0,
+                stack_axes=_stack_axes(effect),
+            )
+        )
+    return tuple(described)
+
+
+def kind_of(effect: Effect) -> tuple[ParameterKind, str]:
+    """What a parameter is, by its first effect on the signal."""
+    normed = bool(effect.traits & (Trait.NORMALIZED | Trait.STATISTIC))
+    if effect.how == "kernel":
+        return "kernel_scale", "rescales a kernel before its use"
+    if effect.how == "mul" and effect.lineage.root:
+        return "norm_scale", "the signal is divided by its root: a running variance"
+    if effect.how == "mul":
+        if normed:
+            return "norm_scale", "multiplies a normalized signal"
+        return "multiplier", "multiplies the signal"
+    if effect.how == "add" and normed:
+        return "norm_bias", "added to a normalized signal"
+    if effect.how == "add":
+        return _addend(effect)
+    if effect.how in _INSERTIONS:
+        return "class_token", "placed beside the signal"
+    if effect.how == "carry":
+        return "class_token", "initial state of a loop"
+    return "unknown", f"meets the signal in {effect.how}"
+
+
+def _addend(effect: Effect) -> tuple[ParameterKind, str]:
+    """A bias varies along what a kernel produces, a position embedding along positions too."""
+    own = effect.lineage.own_dims
+    if len(own) <= 1 or (effect.features is not None and own <= effect.features):
+        return "bias", "added to the signal"
+    return "position_embedding", "added to the signal, varies with the position"
+
+
+def _absent(line: StraightLine, flow: Flow, leaf: int) -> tuple[ParameterKind, str]:
+    value = line.params[leaf]
+    if flow.is_data[value]:
+        return "class_token", "a learned signal that kernels consume"
+    reaches = reached(line, [value])
+    if any(reaches[output] for output in line.outputs):
+        return "unknown", "reaches the output without meeting the data"
+    return "unused", "does not reach the output"
+
+
+def _kernel_path(program: Program, flow: Flow, origin: int | None) -> str | None:
+    if origin is None:
+        return None
+    return program.paths[flow.contractions[origin].shares[0].param]
+
+
+def _stack_axes(effect: Effect | None) -> tuple[int, ...]:
+    picked = effect.lineage.picked if effect else ()
+    return tuple(sorted({atom.axis for atom, _ in picked if atom.stride == 1}))
