@@ -62,17 +62,19 @@ def describe(name: str, num_classes: int, train: ArrayData, test: ArrayData) -> 
 def channel_moments(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel of uint8 images, in units where white is 1.
 
-    Exact: an 8-bit channel is summed up by its 256 counts. A constant channel gets std 1, so that
-    normalizing it gives zeros instead of a division by zero.
+    Exact: an 8-bit channel is summed up by its 256 counts, in integers. A constant channel gets
+    std 1, so that normalizing it gives zeros instead of a division by zero.
     """
-    levels = np.arange(256) / 255
-    counts = [np.bincount(channel.ravel(), minlength=256) for channel in np.moveaxis(images, -1, 0)]
-    means = [float(np.average(levels, weights=count)) for count in counts]
-    variances = [
-        float(np.average((levels - mean) ** 2, weights=count))
-        for mean, count in zip(means, counts, strict=True)
-    ]
-    return tuple(means), tuple(variance**0.5 or 1.0 for variance in variances)
+    mean, variance = zip(*map(_moments, np.moveaxis(images, -1, 0)), strict=True)
+    return mean, tuple(v**0.5 or 1.0 for v in variance)
+
+
+def _moments(channel: np.ndarray) -> tuple[float, float]:
+    counts = np.bincount(channel.ravel(), minlength=256).tolist()
+    total = 255 * channel.size
+    first = sum(level * count for level, count in enumerate(counts))
+    second = sum(level**2 * count for level, count in enumerate(counts))
+    return first / total, (channel.size * second - first**2) / total**2
 
 
 def split_validation(data: ArrayData, fraction: float, seed: int) -> tuple[ArrayData, ArrayData]:

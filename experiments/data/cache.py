@@ -27,11 +27,8 @@ def cached(name: str, make: Callable[[], ArrayData]) -> ArrayData:
     """
     path = _directory() / f"{name}.npz"
     # An .npz file carries checksums, which reading verifies.
-    with (
-        suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile),
-        np.load(path) as kept,
-    ):
-        return ArrayData(kept["images"], kept["labels"])
+    with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return _read(path)
     data = make()
     with suppress(OSError):
         _write(path, data)
@@ -44,17 +41,15 @@ def _directory() -> Path:
 
 
 def _read(path: Path) -> ArrayData:
-    with np.load(path) as kept:
+    # Opened here: np.load forgets to close a file that it cannot read.
+    with path.open("rb") as file, np.load(file) as kept:
         return ArrayData(kept["images"], kept["labels"])
 
 
 def _write(path: Path, data: ArrayData) -> None:
     # Renamed when complete: two runs that start together both find either nothing or everything.
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
-            np.savez(file, images=data.images, labels=data.labels)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    with tempfile.TemporaryDirectory(dir=path.parent) as directory:
+        complete = Path(directory) / path.name
+        np.savez(complete, images=data.images, labels=data.labels)
+        complete.replace(path)
