@@ -1,37 +1,19 @@
 """Random values that do not look at the shape: normal, truncated normal, uniform."""
 
 import dataclasses
-import math
-from typing import Any, Literal
+from typing import Any
 
 import jax
 
 from idinit_jax.initializers.arguments import check_not_negative, check_positive, check_real
 from idinit_jax.initializers.contract import Key, Rule
-
-Distribution = Literal["normal", "uniform", "truncated_normal"]
-DISTRIBUTIONS: tuple[Distribution, ...] = ("normal", "uniform", "truncated_normal")
-
-_CUT = 2.0
-
-
-def draw(distribution: Distribution, key: Key, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """Values of mean 0 and variance 1: N(0, 1), U(-sqrt(3), sqrt(3)), or N cut at 2 parent stds."""
-    if distribution == "normal":
-        return jax.random.normal(key, shape, dtype)
-    if distribution == "uniform":
-        return jax.random.uniform(key, shape, dtype, -math.sqrt(3), math.sqrt(3))
-    return jax.random.truncated_normal(key, -_CUT, _CUT, shape, dtype) / truncated_std(_CUT)
-
-
-def truncated_std(cut: float) -> float:
-    """Standard deviation of N(0, 1) given `abs(z) < cut`.
-
-    >>> round(truncated_std(2.0), 6)
-    0.879626
-    """
-    density = math.exp(-(cut**2) / 2) / math.sqrt(2 * math.pi)
-    return math.sqrt(1 - 2 * cut * density / math.erf(cut / math.sqrt(2)))
+from idinit_jax.initializers.sampling import (
+    CUT,
+    draw_normal,
+    draw_truncated,
+    draw_uniform,
+    truncated_std,
+)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -58,12 +40,12 @@ class normal(Rule):
         check_not_negative("std", self.std)
 
     def values(self, key: Key, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-        return self.std * draw("normal", key, shape, dtype)
+        return draw_normal(self.std, key, shape, dtype)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class truncated_normal(Rule):
-    """N(0, std^2) given `abs(x) < cut * std`: `std` is that of the parent, before the cut.
+    """N(0, std^2) given `abs(x) <= cut * std`: `std` is that of the parent, before the cut.
 
     The values' own standard deviation is smaller, 0.8796 std at the default cut. It is the
     convention of PyTorch's `trunc_normal_` and JAX's `truncated_normal`; see
@@ -85,14 +67,14 @@ class truncated_normal(Rule):
     """
 
     std: float = 1e-2
-    cut: float = _CUT
+    cut: float = CUT
 
     def __post_init__(self) -> None:
         check_not_negative("std", self.std)
         check_positive("cut", self.cut)
 
     def values(self, key: Key, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-        return self.std * jax.random.truncated_normal(key, -self.cut, self.cut, shape, dtype)
+        return draw_truncated(self.std, self.cut, key, shape, dtype)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -118,16 +100,15 @@ class truncated_normal_exact(Rule):
     """
 
     std: float = 1e-2
-    cut: float = _CUT
+    cut: float = CUT
 
     def __post_init__(self) -> None:
         check_not_negative("std", self.std)
         check_positive("cut", self.cut)
 
     def values(self, key: Key, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-        return truncated_normal(self.std / truncated_std(self.cut), self.cut).values(
-            key, shape, dtype
-        )
+        parent_std = self.std / truncated_std(self.cut)
+        return draw_truncated(parent_std, self.cut, key, shape, dtype)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -159,4 +140,4 @@ class uniform(Rule):
             raise ValueError(f"uniform needs low < high, got low={self.low!r}, high={self.high!r}")
 
     def values(self, key: Key, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-        return jax.random.uniform(key, shape, dtype, self.low, self.high)
+        return draw_uniform(self.low, self.high, key, shape, dtype)

@@ -18,6 +18,7 @@ from idinit_jax.initializers.patterns import (
     stacked_identity,
     zero_sum_signs,
 )
+from idinit_jax.initializers.sampling import draw_normal
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -77,7 +78,7 @@ class idinit(KernelRule):
         shape = [size if axis in rows else 1 for axis, size in enumerate(axes.shape)]
         if key is None:
             return jnp.full(shape, self.tau, dtype)
-        return self.tau + self.noise * jax.random.normal(key, shape, dtype)
+        return self.tau + draw_normal(self.noise, key, shape, dtype)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -9,6 +9,7 @@ from jax import numpy as jnp
 from idinit_jax.initializers.arguments import Axes, check_axes, check_real
 from idinit_jax.initializers.axes import KernelAxes
 from idinit_jax.initializers.contract import KernelRule, Key
+from idinit_jax.initializers.sampling import draw_normal
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -138,7 +139,7 @@ def semi_orthogonal(key: Key, shape: tuple[int, ...], dtype: Any) -> jax.Array:
     """Haar-random matrices `(..., rows, columns)`: rows orthonormal if fewer, else columns."""
     *stack, rows, columns = shape
     tall = (*stack, max(rows, columns), min(rows, columns))
-    q, r = jnp.linalg.qr(jax.random.normal(key, tall, dtype))
+    q, r = jnp.linalg.qr(draw_normal(1.0, key, tall, dtype))
     signs = jnp.where(jnp.diagonal(r, axis1=-2, axis2=-1) < 0, -1, 1).astype(dtype)
     q = q * signs[..., None, :]
     return q if rows >= columns else q.swapaxes(-1, -2)

@@ -7,7 +7,7 @@ import jax
 
 from idinit_jax.initializers.arguments import check_not_negative
 from idinit_jax.initializers.contract import Key, Rule
-from idinit_jax.initializers.distributions import draw
+from idinit_jax.initializers.sampling import draw_normal
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -41,7 +41,7 @@ class perturbed(Rule):
 
     def values(self, key: Key, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         rule_key, noise_key = jax.random.split(key)
-        noise = self.std * draw("normal", noise_key, shape, dtype)
+        noise = draw_normal(self.std, noise_key, shape, dtype)
         return self.rule.values(rule_key if self.rule.needs_key else None, shape, dtype) + noise
 
 
@@ -69,4 +69,4 @@ class zeros_perturbed(Rule):
         check_not_negative("std", self.std)
 
     def values(self, key: Key, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-        return self.std * draw("normal", key, shape, dtype)
+        return draw_normal(self.std, key, shape, dtype)

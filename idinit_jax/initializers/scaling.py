@@ -8,8 +8,8 @@ import jax
 from idinit_jax.initializers.arguments import check_choice, check_positive
 from idinit_jax.initializers.axes import KernelAxes
 from idinit_jax.initializers.contract import KernelRule, Key
-from idinit_jax.initializers.distributions import DISTRIBUTIONS, Distribution, draw
 from idinit_jax.initializers.gains import gain as nonlinearity_gain
+from idinit_jax.initializers.sampling import DISTRIBUTIONS, Distribution, draw
 
 Mode = Literal["fan_in", "fan_out", "fan_avg"]
 MODES: tuple[Mode, ...] = ("fan_in", "fan_out", "fan_avg")
@@ -52,7 +52,7 @@ class variance_scaling(KernelRule):
 
     def kernel(self, key: Key, axes: KernelAxes, dtype: Any) -> jax.Array:
         std = (self.scale / fan(axes, self.mode)) ** 0.5
-        return std * draw(self.distribution, key, axes.shape, dtype)
+        return draw(self.distribution, std, key, axes.shape, dtype)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -96,7 +96,7 @@ class he(KernelRule):
     def kernel(self, key: Key, axes: KernelAxes, dtype: Any) -> jax.Array:
         gain = nonlinearity_gain(self.nonlinearity, self.negative_slope)
         std = gain * fan(axes, self.mode) ** -0.5
-        return std * draw(self.distribution, key, axes.shape, dtype)
+        return draw(self.distribution, std, key, axes.shape, dtype)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -131,7 +131,7 @@ class xavier(KernelRule):
 
     def kernel(self, key: Key, axes: KernelAxes, dtype: Any) -> jax.Array:
         std = self.gain * fan(axes, "fan_avg") ** -0.5
-        return std * draw(self.distribution, key, axes.shape, dtype)
+        return draw(self.distribution, std, key, axes.shape, dtype)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -164,7 +164,7 @@ class lecun(KernelRule):
 
     def kernel(self, key: Key, axes: KernelAxes, dtype: Any) -> jax.Array:
         std = fan(axes, "fan_in") ** -0.5
-        return std * draw(self.distribution, key, axes.shape, dtype)
+        return draw(self.distribution, std, key, axes.shape, dtype)
 
 
 def fan(axes: KernelAxes, mode: Mode) -> float:

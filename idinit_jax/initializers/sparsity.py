@@ -10,6 +10,7 @@ from jax import numpy as jnp
 from idinit_jax.initializers.arguments import check_not_negative, check_real
 from idinit_jax.initializers.axes import KernelAxes
 from idinit_jax.initializers.contract import KernelRule, Key
+from idinit_jax.initializers.sampling import draw_normal, draw_uniform
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -51,8 +52,8 @@ class sparse(KernelRule):
 
     def kernel(self, key: Key, axes: KernelAxes, dtype: Any) -> jax.Array:
         value_key, place_key = jax.random.split(key)
-        values = self.std * jax.random.normal(value_key, axes.matrix_shape, dtype)
-        places = jax.random.uniform(place_key, axes.matrix_shape, dtype)
+        values = draw_normal(self.std, value_key, axes.matrix_shape, dtype)
+        places = draw_uniform(0.0, 1.0, place_key, axes.matrix_shape, dtype)
         rank = places.argsort(axis=-2).argsort(axis=-2)
         zeros = math.ceil(self.sparsity * axes.out_size)
         return axes.fold(jnp.where(rank < zeros, jnp.zeros((), dtype), values))
