@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
-from idinit_jax.models.choice import check_name
+from idinit_jax.initializers.arguments import check_choice
 from idinit_jax.models.norm import NORMS, normalize
 from idinit_jax.models.residual import RESIDUALS, SHORTCUTS, ResidualBlock, branch_convs
 from idinit_jax.models.stacking import run_blocks
@@ -51,7 +51,7 @@ def layout(family: str, depth: int) -> Layout:
     >>> layout("imagenet", 50)
     Layout(block='bottleneck', width=64, stages=(3, 4, 6, 3))
     """
-    check_name("family", family, FAMILIES)
+    check_choice("family", family, FAMILIES)
     if family == "cifar":
         n = max(1, round((depth - 2) / 6))
         if depth != 6 * n + 2:
@@ -158,9 +158,9 @@ class ResNet(nn.Module):
 
     def __post_init__(self) -> None:
         layout(self.family, self.depth)
-        check_name("norm", self.norm, NORMS)
-        check_name("shortcut", self.shortcut, SHORTCUTS)
-        check_name("residual", self.residual, RESIDUALS)
+        check_choice("norm", self.norm, NORMS)
+        check_choice("shortcut", self.shortcut, SHORTCUTS)
+        check_choice("residual", self.residual, RESIDUALS)
         super().__post_init__()
 
     @nn.compact

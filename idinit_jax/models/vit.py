@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
-from idinit_jax.models.choice import check_name
+from idinit_jax.initializers.arguments import check_choice
 from idinit_jax.models.norm import normalize
 from idinit_jax.models.stacking import run_blocks
 from idinit_jax.models.transformer import TransformerBlock, TransformerSize, check_size
@@ -27,14 +27,14 @@ def vit_size(name: str) -> TransformerSize:
     """The size called "Ti", "S", "B" or "L".
 
     Raises:
-        ValueError: for another name, with the nearest valid one.
+        ValueError: for another name, naming the valid ones.
 
     >>> vit_size("S")
     TransformerSize(width=384, depth=12, heads=6)
 
     Reference: Dosovitskiy et al. 2021, arXiv 2010.11929, table 1; Touvron et al. 2021, table 1.
     """
-    check_name("ViT size", name, VIT_SIZES)
+    check_choice("ViT size", name, VIT_SIZES)
     return VIT_SIZES[name]
 
 
@@ -117,8 +117,8 @@ class ViT(nn.Module):
 
     def __post_init__(self) -> None:
         check_size(self.size)
-        check_name("pooling", self.pooling, POOLINGS)
-        check_name("position", self.position, POSITIONS)
+        check_choice("pooling", self.pooling, POOLINGS)
+        check_choice("position", self.position, POSITIONS)
         super().__post_init__()
 
     @nn.compact
