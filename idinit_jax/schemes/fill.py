@@ -1,0 +1,204 @@
+"""What an array is filled with, in a form that any engine can make any part of.
+
+Each fill answers `values(words, window)`: the float32 values of a part of an array, from NumPy
+where the words of its stream are known, from JAX where they are traced; the same bits from both.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from jax import numpy as jnp
+
+from idinit_jax.initializers import Initializer
+from idinit_jax.schemes.quantile import Distribution, draws
+from idinit_jax.schemes.stream import Window, Words, bits, is_traced, key_of, substream
+
+# Rows are made in pieces of about this many entries: 64 KiB of float32 stay in a core's cache.
+_PIECE = 1 << 14
+# What is added to something else comes in steps of about std / 2^14.
+_STEPS = 14
+
+
+class Fill(Protocol):
+    """The values of an array as a function of its stream.
+
+    `std` is the standard deviation of all entries together, None where it is not known. Where
+    `in_parts` is false, the window is always the whole array.
+    """
+
+    @property
+    def std(self) -> float | None: ...
+
+    @property
+    def in_parts(self) -> bool: ...
+
+    def values(self, words: Words, window: Window) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Constant:
+    """`value` everywhere."""
+
+    value: float
+    in_parts = True
+
+    @property
+    def std(self) -> float:
+        return 0.0
+
+    def values(self, words: Words, window: Window) -> Any:
+        if is_traced(words[0]):
+            return jnp.full(window.size, self.value, jnp.float32)
+        return np.full(window.size, self.value, np.float32)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Independent draws of mean 0 and standard deviation `std`."""
+
+    distribution: Distribution
+    std: float
+    in_parts = True
+
+    def values(self, words: Words, window: Window) -> Any:
+        rows = window.rows()
+        if is_traced(words[0]):
+            drawn = self._rows(words, window, rows)
+            return drawn.reshape(window.size)
+        out = np.empty(window.size, np.float32)
+        table = out.reshape(len(rows), -1)
+        for piece in _pieces(len(rows), table.shape[1]):
+            table[piece] = self._rows(words, window, rows[piece])
+        return out
+
+    def _rows(self, words: Words, window: Window, rows: np.ndarray) -> Any:
+        drawn = draws(self.distribution, bits(words, window, rows))
+        drawn *= np.float32(self.std)
+        return drawn
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """Zero but for `entries` at row-major `positions`, each plus N(0, noise^2).
+
+    The noise of an entry depends on its place in the list.
+    """
+
+    positions: np.ndarray
+    entries: np.ndarray
+    noise: float
+    size: int
+    in_parts = True
+
+    @property
+    def std(self) -> float:
+        mean = self.entries.sum() / self.size
+        square = (self.entries**2).sum() + len(self.entries) * self.noise**2
+        return math.sqrt(max(square / self.size - mean**2, 0.0))
+
+    def values(self, words: Words, window: Window) -> Any:
+        entries = self.entries.astype(np.float32)
+        if self.noise:
+            entries = entries + stepped("normal", self.noise, words, Window.whole(entries.shape))
+        index = np.unravel_index(self.positions, window.shape or (1,))
+        inside, index = _within(index, window)
+        if is_traced(words[0]):
+            where = tuple(axis.astype(np.int32) for axis in index)
+            zeros = jnp.zeros(window.size or (1,), jnp.float32)
+            return zeros.at[where].set(entries[inside], mode="promise_in_bounds")
+        values = np.zeros(window.size or (1,), np.float32)
+        values[index] = entries[inside]
+        return values.reshape(window.size)
+
+
+@dataclass(frozen=True)
+class Perturbed:
+    """Another fill plus N(0, noise^2) on every entry."""
+
+    base: Fill
+    noise: float
+
+    @property
+    def std(self) -> float | None:
+        return None if self.base.std is None else math.hypot(self.base.std, self.noise)
+
+    @property
+    def in_parts(self) -> bool:
+        return self.base.in_parts
+
+    def values(self, words: Words, window: Window) -> Any:
+        base = self.base
+        values = (
+            stepped(base.distribution, base.std, words, window)
+            if isinstance(base, Draws)
+            else base.values(words, window)
+        )
+        return values + stepped("normal", self.noise, substream(words, 0), window)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What an initializer makes of an array that is reshaped to `view` for it."""
+
+    initializer: Initializer
+    view: tuple[int, ...]
+    std: float | None
+    in_parts = False
+
+    def values(self, words: Words, window: Window) -> Any:
+        array = self.initializer(key_of(words), self.view, jnp.float32)
+        return array.reshape(window.shape)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """A fill for each layer that an array of shape `view` stacks along `axes`."""
+
+    layers: tuple[Fill, ...]
+    view: tuple[int, ...]
+    axes: tuple[int, ...]
+    in_parts = False
+
+    @property
+    def std(self) -> float | None:
+        stds = [fill.std for fill in self.layers]
+        if None in stds:
+            return None
+        return math.sqrt(sum(std**2 for std in stds if std is not None) / len(stds))
+
+    def values(self, words: Words, window: Window) -> Any:
+        numpy = np if not is_traced(words[0]) else jnp
+        shape = tuple(n for axis, n in enumerate(self.view) if axis not in self.axes)
+        layers = [
+            numpy.asarray(fill.values(substream(words, layer), Window.whole(shape)))
+            for layer, fill in enumerate(self.layers)
+        ]
+        stack = numpy.stack(layers).reshape(*(self.view[axis] for axis in self.axes), *shape)
+        return numpy.moveaxis(stack, range(len(self.axes)), self.axes).reshape(window.shape)
+
+
+def stepped(distribution: Distribution, std: float, words: Words, window: Window) -> Any:
+    """Draws in multiples of a power of two, exact products, so that a sum rounds only once.
+
+    A product that is rounded before a sum would differ where a compiler fuses the two.
+    """
+    step = 2.0 ** (math.floor(math.log2(std)) - _STEPS)
+    drawn = Draws(distribution, std / step).values(words, window)
+    rounded = drawn.round() if isinstance(drawn, np.ndarray) else jnp.round(drawn)
+    return rounded * np.float32(step)
+
+
+def _pieces(rows: int, columns: int) -> list[slice]:
+    length = max(1, _PIECE // max(columns, 1))
+    return [slice(start, start + length) for start in range(0, rows, length)]
+
+
+def _within(index: tuple[np.ndarray, ...], window: Window) -> tuple[np.ndarray, tuple]:
+    """Which of some entries lie in a window, and where in it."""
+    start, size = window.start or (0,), window.size or (1,)
+    inside = np.ones(len(index[0]), bool)
+    for axis, first, length in zip(index, start, size, strict=True):
+        inside &= (axis >= first) & (axis < first + length)
+    return inside, tuple(axis[inside] - first for axis, first in zip(index, start, strict=True))

@@ -1,0 +1,76 @@
+"""IDInit (Pan et al., ICLR 2025, arXiv 2503.04626), norm-aware and literal."""
+
+from idinit_jax.initializers import Initializer, idinit, lecun, zeros, zeros_identity
+from idinit_jax.schemes.rules import (
+    STANDARD_PARAMETERS,
+    at_branch_end,
+    because,
+    branch_of,
+    but_when_unknown,
+    embedding,
+    scale_of,
+    traced_he,
+)
+from idinit_jax.schemes.scheme import Scheme, register, rule
+from idinit_jax.tracing.graph import Kernel, ModelGraph
+
+# The choices that the paper leaves open, in one place.
+STEM = traced_he
+HEAD = because(lecun(), "head: standard")
+HIDDEN = idinit()
+SHORTCUT = idinit()
+TAIL = zeros_identity(1e-6)
+# Where something scales the branch after its last kernel, it is the scale that starts small: a
+# norm divides a small kernel's output by its size again, but it cannot undo its own scale.
+SCALED_TAIL = zeros_identity(0.1)
+BRANCH_SCALE = 1e-3
+
+
+@rule
+def norm_aware_tail(kernel: Kernel, graph: ModelGraph) -> tuple[Initializer, str]:
+    """An ordinary size where the branch is scaled after the kernel, else nearly zero."""
+    branch = branch_of(kernel, graph)
+    if branch is not None and branch.scales:
+        return SCALED_TAIL, f"last of a branch, made small by {branch.scales[0]}"
+    if kernel.norm_follows:
+        return TAIL, "last of a branch; the norm that follows has no scale and undoes most of it"
+    return TAIL, "last of a branch: nearly zero, with a gradient"
+
+
+_KERNELS = {
+    "stem": STEM,
+    "hidden": because(HIDDEN, "identity-preserving"),
+    "tail": norm_aware_tail,
+    "shortcut": because(SHORTCUT, "projection shortcut: identity-preserving"),
+    "head": HEAD,
+    "embedding": embedding,
+    "unknown": but_when_unknown(traced_he),
+}
+_PARAMETERS = {
+    **STANDARD_PARAMETERS,
+    "position_embedding": because(zeros(), "positions start alike"),
+}
+_SMALL = scale_of(BRANCH_SCALE, "the last thing that scales its branch: nearly zero")
+
+register(
+    Scheme(
+        "idinit",
+        "Norm-aware IDInit: identity kernels; each branch starts near zero through the last thing "
+        "that scales it (after Pan et al. 2025)",
+        _KERNELS,
+        {
+            **_PARAMETERS,
+            "norm_scale": at_branch_end(_SMALL, scale_of(1.0, "norms start without effect")),
+            "multiplier": at_branch_end(_SMALL, scale_of(1.0, "multiplies by one")),
+        },
+    )
+)
+register(
+    Scheme(
+        "idinit_literal",
+        "IDInit as published: identity kernels, the last kernel of a branch at 1e-6, norms at 1 "
+        "(Pan et al. 2025)",
+        {**_KERNELS, "tail": because(TAIL, "last of a branch: zero-preserving")},
+        _PARAMETERS,
+    )
+)
