@@ -1,0 +1,247 @@
+"""Run a traced model and step in at chosen equations.
+
+A hook stands around one equation of the program: it sees the operands, may change them or the
+outputs, and hands out a record. Records leave the loops that they are made in, stacked, so one
+mechanism serves measuring, rescaling and inserting what a model lacks.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from idinit_jax.tracing.flatten import called_jaxpr, open_jaxpr, scan_counts
+from idinit_jax.tracing.frameworks import is_array
+from idinit_jax.tracing.program import Program, PyTree, Site
+
+Compute = Callable[..., list[jax.Array]]
+# (compute, operands, extra) -> (outputs, record). `compute(*operands)` is the equation itself.
+Hook = Callable[[Compute, list[jax.Array], PyTree], tuple[list[jax.Array], PyTree]]
+Records = dict[Site, PyTree]
+
+
+def evaluate(
+    program: Program,
+    params: PyTree,
+    state: PyTree,
+    inputs: Sequence[PyTree],
+    hooks: Mapping[Site, Hook],
+    extras: Mapping[Site, PyTree] | None = None,
+) -> tuple[list[jax.Array], Records]:
+    """Run the program with hooks at some of its equations.
+
+    Args:
+        program: as `trace` left it in the graph.
+        params, state, inputs: values for the leaves that it was traced with.
+        hooks: one a site; called while the computation is traced, so it works under jit, grad
+            and vmap.
+        extras: arrays for the hooks. At a site in a scan of n turns the leaves have a leading
+            axis of n, and each turn sees its own slice.
+
+    Returns:
+        The array leaves of the output, and the records by site, with a leading axis for every
+        scan around the site. In the branch of a conditional that is not taken, floating records
+        are NaN and integer ones 0.
+
+    Raises:
+        ValueError: a hook lies in a loop of unknown length and hands out a record, or in a
+            shard_map, where no record can leave.
+    """
+    leaves = [leaf for leaf in jax.tree.leaves((params, state, tuple(inputs))) if is_array(leaf)]
+    runner = _Runner(hooks, dict(extras or {}))
+    records: Records = {}
+    jaxpr = program.jaxpr
+    outputs = runner.body(jaxpr, leaves, (), runner.extras, records)
+    return outputs, records
+
+
+class _Runner:
+    """Knows the hooks and which parts of the program have to be opened to reach them."""
+
+    def __init__(self, hooks: Mapping[Site, Hook], extras: Mapping[Site, PyTree]) -> None:
+        self.hooks = hooks
+        self.extras = {site: extras.get(site) for site in hooks}
+        self.opened = {site[:length] for site in hooks for length in range(len(site))}
+
+    def body(
+        self,
+        body: core.ClosedJaxpr | core.Jaxpr,
+        args: Sequence[Any],
+        at: Site,
+        extras: Mapping[Site, PyTree],
+        records: Records,
+    ) -> list[Any]:
+        """Run a jaxpr; records of the hooks in it are added to `records`."""
+        jaxpr = open_jaxpr(body)
+        env = dict(zip(jaxpr.invars, args, strict=True))
+        env.update(zip(jaxpr.constvars, getattr(body, "consts", ()), strict=False))
+
+        def read(atom: Any) -> Any:
+            return atom.val if isinstance(atom, core.Literal) else env[atom]
+
+        for index, eqn in enumerate(jaxpr.eqns):
+            operands = [read(atom) for atom in eqn.invars]
+            outputs = self.equation(eqn, operands, (*at, index), extras, records)
+            env.update(zip(eqn.outvars, outputs, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def equation(
+        self,
+        eqn: core.JaxprEqn,
+        operands: list[Any],
+        site: Site,
+        extras: Mapping[Site, PyTree],
+        records: Records,
+    ) -> list[Any]:
+        if site in self.hooks:
+            hook = self.hooks[site]
+            outputs, records[site] = hook(
+                lambda *values: _bind(eqn, values), operands, extras[site]
+            )
+            return outputs
+        if site not in self.opened:
+            return _bind(eqn, operands)
+        kind = eqn.primitive.name
+        runners = {"scan": self.scan, "while": self.while_loop, "cond": self.conditional}
+        if kind in runners:
+            return runners[kind](eqn, operands, site, extras, records)
+        if kind == "shard_map":
+            raise ValueError("a hook inside shard_map cannot hand out its record; hook outside it")
+        if "policy" in eqn.params and "prevent_cse" in eqn.params:
+            return self.rematerialized(eqn, operands, site, extras, records)
+        # A custom derivative is opened: its body has the ordinary one.
+        callee = called_jaxpr(eqn)
+        if callee is None:
+            raise ValueError(f"cannot look inside {kind} at {site}")
+        return self.body(callee, operands, (*site, 0), extras, records)
+
+    def within(self, site: Site, extras: Mapping[Site, PyTree]) -> dict[Site, PyTree]:
+        return {inner: extras[inner] for inner in self.hooks if inner[: len(site)] == site}
+
+    def scan(
+        self,
+        eqn: core.JaxprEqn,
+        operands: list[Any],
+        site: Site,
+        extras: Mapping[Site, PyTree],
+        records: Records,
+    ) -> list[Any]:
+        n_consts, n_carry = scan_counts(eqn)
+        consts, init = operands[:n_consts], operands[n_consts : n_consts + n_carry]
+
+        def turn(carry: list[Any], slices: tuple) -> tuple[list[Any], tuple]:
+            xs, inner_extras = slices
+            found: Records = {}
+            outputs = self.body(
+                eqn.params["jaxpr"], [*consts, *carry, *xs], (*site, 0), inner_extras, found
+            )
+            return outputs[:n_carry], (outputs[n_carry:], found)
+
+        carry, (stacked, found) = jax.lax.scan(
+            turn,
+            init,
+            (operands[n_consts + n_carry :], self.within(site, extras)),
+            length=eqn.params["length"],
+            reverse=eqn.params["reverse"],
+            unroll=eqn.params["unroll"],
+        )
+        records.update(found)
+        return [*carry, *stacked]
+
+    def while_loop(
+        self,
+        eqn: core.JaxprEqn,
+        operands: list[Any],
+        site: Site,
+        extras: Mapping[Site, PyTree],
+        records: Records,
+    ) -> list[Any]:
+        n_test, n_body = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
+        test_consts, body_consts = operands[:n_test], operands[n_test : n_test + n_body]
+        test = core.jaxpr_as_fun(_closed(eqn.params["cond_jaxpr"]))
+
+        def turn(carry: list[Any]) -> list[Any]:
+            found: Records = {}
+            args = [*body_consts, *carry]
+            outputs = self.body(eqn.params["body_jaxpr"], args, (*site, 0), extras, found)
+            if jax.tree.leaves(found):
+                raise ValueError("no record can leave a loop whose length is not known")
+            return outputs
+
+        records.update(dict.fromkeys(self.within(site, extras)))
+        init = operands[n_test + n_body :]
+        return jax.lax.while_loop(lambda carry: test(*test_consts, *carry)[0], turn, init)
+
+    def conditional(
+        self,
+        eqn: core.JaxprEqn,
+        operands: list[Any],
+        site: Site,
+        extras: Mapping[Site, PyTree],
+        records: Records,
+    ) -> list[Any]:
+        index, *args = operands
+
+        def runner(number: int) -> Callable[..., tuple[list[Any], Records]]:
+            def run(*args: Any) -> tuple[list[Any], Records]:
+                found: Records = {}
+                branch = eqn.params["branches"][number]
+                return self.body(branch, args, (*site, number), extras, found), found
+
+            return run
+
+        branches = [runner(number) for number in range(len(eqn.params["branches"]))]
+        shapes: Records = {}
+        for branch in branches:
+            shapes.update(jax.eval_shape(branch, *args)[1])
+
+        def completed(branch: Callable) -> Callable:
+            def run(*args: Any) -> tuple[list[Any], Records]:
+                outputs, found = branch(*args)
+                return outputs, jax.tree.map(_absent, shapes) | found
+
+            return run
+
+        index = jnp.asarray(index, jnp.int32)
+        outputs, found = jax.lax.switch(index, [completed(branch) for branch in branches], *args)
+        records.update(found)
+        return outputs
+
+    def rematerialized(
+        self,
+        eqn: core.JaxprEqn,
+        operands: list[Any],
+        site: Site,
+        extras: Mapping[Site, PyTree],
+        records: Records,
+    ) -> list[Any]:
+        def run(args: list[Any], inner: dict[Site, PyTree]) -> tuple[list[Any], Records]:
+            found: Records = {}
+            return self.body(eqn.params["jaxpr"], args, (*site, 0), inner, found), found
+
+        checkpointed = jax.checkpoint(
+            run, policy=eqn.params["policy"], prevent_cse=eqn.params["prevent_cse"]
+        )
+        outputs, found = checkpointed(operands, self.within(site, extras))
+        records.update(found)
+        return outputs
+
+
+def _bind(eqn: core.JaxprEqn, operands: Sequence[Any]) -> list[Any]:
+    """Run one equation as it stands."""
+    with eqn.ctx.manager:
+        outputs = eqn.primitive.bind(*operands, **eqn.primitive.get_bind_params(eqn.params))
+    return list(outputs) if eqn.primitive.multiple_results else [outputs]
+
+
+def _closed(body: core.ClosedJaxpr | core.Jaxpr) -> core.ClosedJaxpr:
+    if isinstance(body, core.ClosedJaxpr):
+        return body
+    return core.ClosedJaxpr(body, getattr(body, "consts", ()))
+
+
+def _absent(shape: jax.ShapeDtypeStruct) -> jax.Array:
+    floating = jnp.issubdtype(shape.dtype, jnp.floating)
+    return jnp.full(shape.shape, jnp.nan if floating else 0, shape.dtype)
