@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+_CHUNK = 1000
+
 
 @dataclass(frozen=True)
 class DataInfo:
@@ -65,16 +67,23 @@ def channel_moments(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float,
     Exact: an 8-bit channel is summed up by its 256 counts, in integers. A constant channel gets
     std 1, so that normalizing it gives zeros instead of a division by zero.
     """
-    mean, variance = zip(*map(_moments, np.moveaxis(images, -1, 0)), strict=True)
+    # In chunks, because counting widens the pixels to 64 bits.
+    chunks = (images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK))
+    counts = sum((_level_counts(chunk) for chunk in chunks), start=np.zeros((1, 256), np.int64))
+    mean, variance = zip(*map(_moments, counts.tolist()), strict=True)
     return mean, tuple(v**0.5 or 1.0 for v in variance)
 
 
-def _moments(channel: np.ndarray) -> tuple[float, float]:
-    counts = np.bincount(channel.ravel(), minlength=256).tolist()
-    total = 255 * channel.size
+def _level_counts(images: np.ndarray) -> np.ndarray:
+    channels = np.moveaxis(images, -1, 0)
+    return np.stack([np.bincount(channel.ravel(), minlength=256) for channel in channels])
+
+
+def _moments(counts: list[int]) -> tuple[float, float]:
+    pixels = sum(counts)
     first = sum(level * count for level, count in enumerate(counts))
     second = sum(level**2 * count for level, count in enumerate(counts))
-    return first / total, (channel.size * second - first**2) / total**2
+    return first / (255 * pixels), (pixels * second - first**2) / (255 * pixels) ** 2
 
 
 def split_validation(data: ArrayData, fraction: float, seed: int) -> tuple[ArrayData, ArrayData]:

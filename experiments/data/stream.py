@@ -62,8 +62,11 @@ def train_stream(
         labels int32. Iterators over it have get_state and set_state.
 
     Raises:
-        ValueError, FileNotFoundError: as `load`, or if the hosts do not divide the batch.
+        ValueError: as `load`, or for an image_size below 1, or a batch_size that the hosts do not
+            divide.
+        FileNotFoundError: as `load`.
     """
+    shard = _checked_shard(shard, batch_size, image_size)
     prepared = open_images(name, data_dir)
     source = prepared.builder.as_data_source(prepared.train_split)
     examples = (
@@ -91,6 +94,7 @@ def evaluation_stream(
 
     Args, Returns, Raises: as `train_stream`.
     """
+    shard = _checked_shard(shard, batch_size, image_size)
     prepared = open_images(name, data_dir)
     examples = _CentralCrops(prepared, image_size, multiple=batch_size)
     return _batches(grain.MapDataset.source(examples), batch_size, shard)
@@ -122,17 +126,25 @@ def to_device(
     return iterator
 
 
-def _batches(
-    examples: grain.MapDataset, batch_size: int, shard: grain.sharding.ShardOptions | None
-) -> grain.IterDataset:
+def _checked_shard(
+    shard: grain.sharding.ShardOptions | None, batch_size: int, image_size: int
+) -> grain.sharding.ShardOptions:
     shard = shard or grain.sharding.ShardByJaxProcess()
-    if batch_size <= 0 or batch_size % shard.shard_count:
+    if image_size < 1:
+        raise ValueError(f"image_size must be 1 pixel or more, got {image_size}")
+    if batch_size < 1 or batch_size % shard.shard_count:
         raise ValueError(
             f"a batch of {batch_size} examples cannot be divided among {shard.shard_count} hosts"
         )
+    return shard
+
+
+def _batches(
+    examples: grain.MapDataset, batch_size: int, shard: grain.sharding.ShardOptions
+) -> grain.IterDataset:
     local = examples[shard.shard_index :: shard.shard_count]
-    threads = os.cpu_count() or 1
     # A thread makes a whole batch; decoding releases Python's lock.
+    threads = os.cpu_count() or 1
     return local.batch(batch_size // shard.shard_count, drop_remainder=True).to_iter_dataset(
         grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
     )

@@ -181,7 +181,16 @@ def test_description(tiny_photographs):
 
 
 @pytest.mark.parametrize("batch_size", [3, 0, -2])
-def test_a_batch_that_hosts_cannot_share_is_refused(tiny_photographs, batch_size):
-    shard = grain.sharding.ShardOptions(0, 2)
-    with pytest.raises(ValueError, match=f"batch of {batch_size} examples.*among 2 hosts"):
-        training(tiny_photographs, batch_size=batch_size, shard=shard)
+def test_a_batch_that_hosts_cannot_share_is_refused(batch_size):
+    arguments = {"batch_size": batch_size, "image_size": 8}
+    arguments["shard"] = grain.sharding.ShardOptions(0, 2)
+    expected = f"batch of {batch_size} examples cannot be divided among 2 hosts"
+    with pytest.raises(ValueError, match=expected):
+        train_stream("cifar10", seed=0, **arguments)
+    with pytest.raises(ValueError, match=expected):
+        evaluation_stream("cifar10", **arguments)
+
+
+def test_empty_images_are_refused():
+    with pytest.raises(ValueError, match="image_size must be 1 pixel or more, got 0"):
+        train_stream("cifar10", batch_size=4, image_size=0, seed=0)

@@ -1,0 +1,73 @@
+"""How fast data sets are decoded, read back decoded, and streamed.
+
+python -m benchmarks.data_decoding cifar10 --data-dir ~/tensorflow_datasets
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from experiments.data import load, train_stream
+from experiments.data.photographs import random_crop
+
+STREAMED_BATCHES, BATCH = 40, 128
+
+
+def timed(function: Callable[[], int]) -> tuple[float, float]:
+    """Seconds that the function takes, and images a second; it gives the number of images."""
+    start = time.perf_counter()
+    count = function()
+    seconds = time.perf_counter() - start
+    return seconds, count / seconds
+
+
+def count_loaded(name: str, data_dir: str | None) -> int:
+    info = load(name, data_dir).info
+    return info.train_size + info.test_size
+
+
+def count_streamed(name: str, data_dir: str | None) -> int:
+    stream = train_stream(name, batch_size=BATCH, image_size=32, seed=0, data_dir=data_dir)
+    batches = iter(stream)
+    return sum(len(next(batches).labels) for _ in range(STREAMED_BATCHES))
+
+
+def count_photographs() -> int:
+    """Decode and crop one JPEG of ImageNet's usual size in this thread."""
+    rng = np.random.default_rng(0)
+    smooth = cv2.resize(rng.integers(0, 256, (47, 63, 3), dtype=np.uint8), (500, 375))
+    encoded = cv2.imencode(".jpg", smooth)[1]
+    for _ in range(200):
+        random_crop(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB), 224, rng)
+    return 200
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="data set with images of one size")
+    parser.add_argument("--data-dir", help="where TensorFlow Datasets prepared it")
+    options = parser.parse_args()
+    name, data_dir = options.name, options.data_dir
+    table = Table("what", "seconds", "images/s", title=f"{name}, {os.cpu_count()} cores")
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["XDG_CACHE_HOME"] = cache
+        rows = {
+            "decode everything": timed(lambda: count_loaded(name, data_dir)),
+            "read the decoded copy": timed(lambda: count_loaded(name, data_dir)),
+            "stream random crops": timed(lambda: count_streamed(name, data_dir)),
+            "500 x 375 JPEG to 224 x 224, one thread": timed(count_photographs),
+        }
+    for what, (seconds, rate) in rows.items():
+        table.add_row(what, f"{seconds:.2f}", f"{rate:,.0f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
