@@ -12,6 +12,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from idinit_jax.initializers import Initializer
+from idinit_jax.schemes import host
 from idinit_jax.schemes.quantile import Distribution, draws
 from idinit_jax.schemes.stream import Window, Words, bits, is_traced, key_of, substream
 
@@ -51,7 +52,10 @@ class Constant:
     def values(self, words: Words, window: Window) -> Any:
         if is_traced(words[0]):
             return jnp.full(window.size, self.value, jnp.float32)
-        return np.full(window.size, self.value, np.float32)
+        values = host.zeros(window.size)
+        if self.value:
+            values.fill(self.value)
+        return values
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Draws:
         if is_traced(words[0]):
             drawn = self._rows(words, window, rows)
             return drawn.reshape(window.size)
-        out = np.empty(window.size, np.float32)
+        out = host.empty(window.size)
         table = out.reshape(len(rows), -1)
         for piece in _pieces(len(rows), table.shape[1]):
             table[piece] = self._rows(words, window, rows[piece])
@@ -108,7 +112,7 @@ class Entries:
             where = tuple(axis.astype(np.int32) for axis in index)
             zeros = jnp.zeros(window.size or (1,), jnp.float32)
             return zeros.at[where].set(entries[inside], mode="promise_in_bounds")
-        values = np.zeros(window.size or (1,), np.float32)
+        values = host.zeros(window.size or (1,))
         values[index] = entries[inside]
         return values.reshape(window.size)
 

@@ -13,7 +13,7 @@ from idinit_jax.schemes.choosing import Chosen, Overrides, choose
 from idinit_jax.schemes.own import own_start
 from idinit_jax.schemes.placement import OutShardings, shardings_of
 from idinit_jax.schemes.scheme import Scheme
-from idinit_jax.schemes.stream import is_traced, words_of
+from idinit_jax.schemes.stream import Words, is_traced, streams
 from idinit_jax.schemes.trained import refuse_trained
 from idinit_jax.tracing import Model, take_apart, trace_model
 
@@ -100,13 +100,15 @@ def make_leaves(
 ) -> list[Any]:
     """Each chosen array, or the kept one where the choice is to keep it."""
 
-    def leaf(one: Chosen, value: Any, sharding: Sharding | None) -> Any:
-        if one.fill is None:
-            return value if sharding is None else jax.device_put(value, sharding)
-        words = words_of(key, one.entry.path)
-        return born(one.fill, words, one.entry.shape, one.entry.dtype, sharding)
-
+    words = streams(key, [one.entry.path for one in chosen])
+    jobs = list(zip(chosen, words, kept, shardings, strict=True))
     if is_traced(key):
-        return [leaf(*each) for each in zip(chosen, kept, shardings, strict=True)]
+        return [_leaf(*job) for job in jobs]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return list(threads.map(leaf, chosen, kept, shardings))
+        return list(threads.map(lambda job: _leaf(*job), jobs))
+
+
+def _leaf(one: Chosen, words: Words, kept: Any, sharding: Sharding | None) -> Any:
+    if one.fill is not None:
+        return born(one.fill, words, one.entry.shape, one.entry.dtype, sharding)
+    return kept if sharding is None else jax.device_put(kept, sharding)

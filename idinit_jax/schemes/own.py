@@ -15,7 +15,7 @@ from jax.interpreters import partial_eval
 
 from idinit_jax.tracing.frameworks import Model, PyTree
 
-_UNCHANGED = {"broadcast_in_dim", "reshape", "squeeze", "transpose", "copy", "copy_p"}
+_RESHAPED = {"broadcast_in_dim", "reshape", "squeeze", "transpose", "slice", "copy", "copy_p"}
 _CALLS = {"pjit", "jit", "closed_call", "core_call", "remat2", "checkpoint", "custom_jvp_call"}
 _NOT_COMPUTED = ("nnx", "equinox", "function")
 
@@ -95,7 +95,7 @@ def uniform_outputs(jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Any]) ->
 
 def _uniform_results(equation: Any, operands: list[Any]) -> list[Any]:
     name, params = equation.primitive.name, equation.params
-    if name in _UNCHANGED:
+    if name in _RESHAPED:
         return operands[:1]
     if name == "convert_element_type" and operands[0] is not None:
         return [operands[0].astype(params["new_dtype"])]

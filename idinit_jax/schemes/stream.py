@@ -10,6 +10,7 @@ would have compiled one program of the kind. JAX's serves where the key is trace
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -75,9 +76,15 @@ def words_of(key: Any, path: str) -> Words:
     Raises:
         TypeError: key is not one key.
     """
-    digest = hashlib.blake2b(path.encode(), digest_size=8).digest()
-    high, low = np.frombuffer(digest, "<u4").astype(np.uint32)[:, None]
-    return threefry(_key_words(key), high, low)
+    return streams(key, [path])[0]
+
+
+def streams(key: Any, paths: Sequence[str]) -> list[Words]:
+    """The stream of each of several arrays, made together."""
+    digests = b"".join(hashlib.blake2b(path.encode(), digest_size=8).digest() for path in paths)
+    first, second = np.frombuffer(digests, "<u4").astype(np.uint32).reshape(-1, 2).T
+    x0, x1 = threefry(_key_words(key), first, second)
+    return [(x0[i : i + 1], x1[i : i + 1]) for i in range(len(paths))]
 
 
 def substream(words: Words, index: int) -> Words:
