@@ -109,7 +109,9 @@ def _supervised_features(name: str, info: Any) -> tuple[str, str]:
     keys = info.supervised_keys
     image, label = keys if keys and len(keys) == 2 else ("image", "label")
     if not _is_image(features.get(image)) or not _is_label(features.get(label)):
-        found = ", ".join(f"{key}: {type(feature).__name__}" for key, feature in features.items())
+        found = ", ".join(
+            f"{key}: {type(feature).__name__}" for key, feature in sorted(features.items())
+        )
         raise ValueError(
             f"{name!r} is not image classification: it has {found}; an 8-bit Image and a "
             "ClassLabel are needed"
