@@ -112,7 +112,8 @@ def to_device(
 
     Returns:
         An iterator over ArrayData of global jax.Arrays. Its get_state counts the batches that it
-        has given, not those it has read ahead.
+        has given, not those it has read ahead. It reads in a thread of its own: `close` it, or use
+        contextlib.closing.
     """
 
     def put(batch: ArrayData) -> ArrayData:

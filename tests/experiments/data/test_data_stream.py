@@ -1,5 +1,7 @@
 """Streams: every example, in an order that does not depend on hosts or interruptions."""
 
+import contextlib
+
 import grain
 import jax
 import numpy as np
@@ -130,7 +132,8 @@ def batch_sharding() -> NamedSharding:
 
 def test_on_the_device_batches_are_the_same_and_sharded(tiny_photographs):
     stream = training(tiny_photographs)
-    batches = take(to_device(stream, batch_sharding()), 4)
+    with contextlib.closing(to_device(stream, batch_sharding())) as iterator:
+        batches = take(iterator, 4)
     assert batches[0].images.sharding.is_equivalent_to(batch_sharding(), 4)
     assert len(batches[0].labels.addressable_shards) == 8
     assert_same(batches, take(stream, 4))
@@ -139,12 +142,13 @@ def test_on_the_device_batches_are_the_same_and_sharded(tiny_photographs):
 def test_on_the_device_it_resumes_from_a_step_and_from_its_state(tiny_photographs):
     stream = training(tiny_photographs)
     expected = take(stream, 12)
-    iterator = to_device(stream, batch_sharding(), first_step=5)
-    assert_same([next(iterator) for _ in range(3)], expected[5:8])
-    # Batches read ahead but not yet given do not count.
-    resumed = to_device(stream, batch_sharding())
-    resumed.set_state(iterator.get_state())
-    assert_same([next(resumed) for _ in range(4)], expected[8:])
+    with contextlib.closing(to_device(stream, batch_sharding(), first_step=5)) as iterator:
+        assert_same([next(iterator) for _ in range(3)], expected[5:8])
+        # Batches read ahead but not yet given do not count.
+        state = iterator.get_state()
+    with contextlib.closing(to_device(stream, batch_sharding())) as resumed:
+        resumed.set_state(state)
+        assert_same([next(resumed) for _ in range(4)], expected[8:])
 
 
 def test_evaluation_shows_every_example_once(tiny_photographs):
