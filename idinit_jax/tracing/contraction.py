@@ -128,12 +128,15 @@ def learned_signals(operands: Sequence[tuple[Lineage, ...]]) -> set[int]:
     """Parameters that act as the signal in a product of two parameters.
 
     A learned query or token is repeated over the batch or normalized before a kernel consumes it;
-    the factors of a low-rank kernel are not.
+    the factors of a low-rank kernel are not. What scales or shifts it on the way is repeated more
+    often than the signal itself.
     """
     for shows_signal in (_is_repeated, _is_processed):
-        found = [{one.param for one in held if shows_signal(one)} for held in operands]
+        found = [[one for one in held if shows_signal(one)] for held in operands]
         if sum(map(bool, found)) == 1:
-            return found[0] or found[1]
+            signals = found[0] or found[1]
+            fewest = min(one.spread for one in signals)
+            return {one.param for one in signals if one.spread == fewest}
     return set()
 
 

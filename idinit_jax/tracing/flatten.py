@@ -12,8 +12,29 @@ from idinit_jax.tracing.program import Program, Site
 # Jitted or custom-derivative functions of these names stay one node each, so that the graph
 # speaks of a gelu and not of its polynomial.
 NONLINEARITIES = frozenset(
-    "relu relu6 gelu silu swish tanh sigmoid log_sigmoid logistic softplus elu selu celu "
-    "leaky_relu hard_tanh hard_sigmoid hard_silu hard_swish squareplus mish soft_sign".split()
+    [
+        "relu",
+        "relu6",
+        "gelu",
+        "silu",
+        "swish",
+        "tanh",
+        "sigmoid",
+        "log_sigmoid",
+        "logistic",
+        "softplus",
+        "elu",
+        "selu",
+        "celu",
+        "leaky_relu",
+        "hard_tanh",
+        "hard_sigmoid",
+        "hard_silu",
+        "hard_swish",
+        "squareplus",
+        "mish",
+        "soft_sign",
+    ]
 )
 # Nodes that stand for the edges of a loop or of a conditional.
 CARRY, LAYER_SLICE, LAYER_STACK, JOIN = "carry", "layer_slice", "layer_stack", "join"

@@ -52,7 +52,7 @@ class Flow(NamedTuple):
         is_data: whether the data reach the value.
         sources: bit mask of the inputs that do.
         traits: see `Trait`.
-        origins: the contraction it is a linear image of, None if several or none.
+        origins: the contractions it is a linear image of, several only beside each other.
         contractions: all uses of kernels, in forward order.
         by_node: node -> index of its contraction.
         effects: everything else that parameters do to the data, in forward order.
@@ -65,7 +65,7 @@ class Flow(NamedTuple):
     is_data: list[bool]
     sources: list[int]
     traits: list[Trait]
-    origins: list[int | None]
+    origins: list[tuple[int, ...]]
     contractions: list[Contraction]
     by_node: dict[int, int]
     effects: list[Effect]
@@ -76,16 +76,41 @@ class Flow(NamedTuple):
 
 
 _SHAPE_ONLY = frozenset(
-    "reshape transpose squeeze broadcast_in_dim slice dynamic_slice concatenate pad split rev "
-    "convert_element_type copy copy_p reduce_precision stop_gradient sharding_constraint "
-    "optimization_barrier expand_dims select_n neg name pvary reshard mesh_cast".split()
+    [
+        "reshape",
+        "transpose",
+        "squeeze",
+        "broadcast_in_dim",
+        "slice",
+        "dynamic_slice",
+        "concatenate",
+        "pad",
+        "split",
+        "rev",
+        "convert_element_type",
+        "copy",
+        "copy_p",
+        "reduce_precision",
+        "stop_gradient",
+        "sharding_constraint",
+        "optimization_barrier",
+        "expand_dims",
+        "select_n",
+        "neg",
+        "name",
+        "pvary",
+        "reshard",
+        "mesh_cast",
+    ]
 ) | {flatten.LAYER_SLICE, flatten.LAYER_STACK, flatten.RESHARD, flatten.CARRY, flatten.JOIN}
-_ARITHMETIC = frozenset("add sub mul div add_any".split())
-_CONTRACTING = frozenset("dot_general conv_general_dilated gather".split())
-_POOLING = frozenset("reduce_window reduce_window_max reduce_window_sum max_pool".split())
-_REDUCTIONS = frozenset("reduce_sum reduce_max reduce_min reduce_prod argmax argmin".split())
-_SATURATING = frozenset("exp logistic tanh erf".split())
-_SQUASHING = frozenset("sigmoid hard_sigmoid log_sigmoid logistic tanh hard_tanh".split())
+_ARITHMETIC = frozenset(["add", "sub", "mul", "div", "add_any"])
+_CONTRACTING = frozenset(["dot_general", "conv_general_dilated", "gather"])
+_POOLING = frozenset(["reduce_window", "reduce_window_max", "reduce_window_sum", "max_pool"])
+_REDUCTIONS = frozenset(
+    ["reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "argmax", "argmin"]
+)
+_SATURATING = frozenset(["exp", "logistic", "tanh", "erf"])
+_SQUASHING = frozenset(["sigmoid", "hard_sigmoid", "log_sigmoid", "logistic", "tanh", "hard_tanh"])
 
 # What a function of a value has in common with the value.
 _KEPT_BY_FUNCTIONS = (
@@ -141,7 +166,7 @@ class _Analysis:
             if leaf not in tokens:
                 self.lineages[value] = (lineage.stored(leaf, line.shapes[value]),)
         self.traits = [Trait.NONE] * count
-        self.origins: list[int | None] = [None] * count
+        self.origins: list[tuple[int, ...]] = [()] * count
         self.features: list[frozenset[int] | None] = [None] * count
         self.carried_scales: dict[int, tuple[int, ...]] = {}
         self.contractions: list[Contraction] = []
@@ -180,7 +205,8 @@ class _Analysis:
         operands = [self.lineages[value] for value in node.inputs]
         if node.operation == "dot_general" and all(operands):
             pair = [shapes[value] for value in node.inputs]
-            self.tokens |= contractions.learned_signals(operands)
+            if not self.tokens:  # what follows the first one may change once it counts as data
+                self.tokens |= contractions.learned_signals(operands)
             found = contractions.product(operands, node.params, pair)
         else:
             position = known[-1] if len(node.inputs) > 1 else None
@@ -286,7 +312,8 @@ class _Analysis:
         attended = Trait.ATTENDED in self.traits[data]
         output = node.outputs[0]
         use = Contraction(index, operation, data, output, shares, groups, features, attended)
-        self.by_node[index] = self.origins[output] = len(self.contractions)
+        self.by_node[index] = len(self.contractions)
+        self.origins[output] = (len(self.contractions),)
         self.features[output] = features
         self.contractions.append(use)
 
@@ -302,7 +329,7 @@ class _Analysis:
                     how,
                     self.traits[partner] | (self.traits[weight] & Trait.STATISTIC),
                     self.features[partner],
-                    self.origins[partner],
+                    self.origins[partner][0] if len(self.origins[partner]) == 1 else None,
                 )
             )
         if how == "mul":
@@ -374,21 +401,24 @@ class _Analysis:
     def follow(self, index: int, node: Node, data: list[int]) -> None:
         """Carry on from which contraction the value comes, and note what acts on it."""
         main = data[0] if len(data) == 1 else self.main_operand(node, data)
-        if main is None:
+        beside = data if node.operation == "concatenate" else [main] if main is not None else []
+        if not beside:
             return
-        output, origin = node.outputs[0], self.origins[main]
+        output = node.outputs[0]
+        origins = tuple(dict.fromkeys(origin for value in beside for origin in self.origins[value]))
         if node.operation in _ARITHMETIC or node.operation in _SHAPE_ONLY:
             for value in node.outputs:
-                self.origins[value] = origin
-                self.features[value] = self.moved_features(node, main)
+                self.origins[value] = origins
+                self.features[value] = self.moved_features(node, beside[0])
             self.carry_scales(index, node, data)
-            if origin is not None and Trait.NORMALIZED in self.traits[output]:
-                self.normalized.add(origin)
+            if Trait.NORMALIZED in self.traits[output]:
+                self.normalized.update(origins)
         elif node.operation in _POOLING:
-            self.origins[output], self.features[output] = origin, self.features[main]
-        elif origin is not None and node.operation not in _REDUCTIONS:
+            self.origins[output], self.features[output] = origins, self.features[beside[0]]
+        elif node.operation not in _REDUCTIONS:
             name = node.params.get("name") if node.operation == "nonlinearity" else node.operation
-            self.activations.setdefault(origin, []).append(_described(str(name), node))
+            for origin in origins:
+                self.activations.setdefault(origin, []).append(_described(str(name), node))
 
     def carry_scales(self, index: int, node: Node, data: list[int]) -> None:
         """A norm multiplies its scale into the statistic first, the signal after."""

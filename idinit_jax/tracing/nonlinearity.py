@@ -20,9 +20,32 @@ _NAMED = {
 }
 # Comparisons, and what normalizations are written with, are no activations by themselves.
 _SILENT = frozenset(
-    "square integer_pow2 rsqrt sqrt gt ge lt le eq ne stop_gradient is_finite custom_jvp_call "
-    "sort top_k argsort scatter scatter-add gather dynamic_update_slice cumsum dot_general "
-    "conv_general_dilated psum".split()
+    [
+        "square",
+        "integer_pow2",
+        "rsqrt",
+        "sqrt",
+        "gt",
+        "ge",
+        "lt",
+        "le",
+        "eq",
+        "ne",
+        "stop_gradient",
+        "is_finite",
+        "custom_jvp_call",
+        "sort",
+        "top_k",
+        "argsort",
+        "scatter",
+        "scatter-add",
+        "gather",
+        "dynamic_update_slice",
+        "cumsum",
+        "dot_general",
+        "conv_general_dilated",
+        "psum",
+    ]
 )
 
 

@@ -140,9 +140,9 @@ def _positions(line: StraightLine, flow: Flow) -> list[Position]:
     return [
         Position(
             depth[use.data],
-            first=not before[use.data],
+            first=not before[use.data] and flow.sources[use.data] > 0,
             last=not after[use.output],
-            first_turn=depth[use.data] == 0,
+            first_turn=depth[use.data] == 0 and flow.sources[use.data] > 0,
             last_turn=not after_last_turn[use.output],
         )
         for use in flow.contractions

@@ -95,13 +95,15 @@ def _analyse(line: StraightLine) -> tuple[Flow, list[Sum], Parts]:
     tokens: frozenset[int] = frozenset()
     while True:
         flow = analyse(line, tokens)
+        if flow.tokens:
+            tokens |= flow.tokens
+            continue
         sums = find_sums(line, flow)
         ends = {line.nodes[one.node].outputs[0] for one in sums}
         attention = find_attention(line, flow, ends)
-        found = (flow.tokens | attention.tokens) - tokens
-        if not found:
+        if not attention.tokens:
             return flow, sums, attention.parts
-        tokens |= found
+        tokens |= attention.tokens
 
 
 def _kernels(
