@@ -25,11 +25,6 @@ GRADIENT_BOUND = 9 * 4 * 2 * EPSILON
 ROUNDING = 4 * np.finfo(np.float32).eps
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(20250311)
-
-
 def identity_block(block, layout, norm="none", tail_scale_init=nn.initializers.ones, noise=0.0):
     return functools.partial(
         ResidualBlock,

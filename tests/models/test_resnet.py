@@ -1,7 +1,6 @@
 """The ResNets are those of the literature: size, shapes, residual styles, dtypes, refusals."""
 
 import functools
-import math
 
 import flax.linen as nn
 import jax
@@ -21,13 +20,9 @@ def variables_of(model, inputs=CIFAR):
     return jax.eval_shape(model.init, jax.random.key(0), inputs)
 
 
-def ramp(key, shape, dtype=jnp.float32):
-    """Kernels with no symmetry; compiling JAX's random numbers would dominate small tests."""
-    del key
-    return jnp.sin(jnp.arange(math.prod(shape), dtype=dtype)).reshape(shape)
-
-
-RAMPS = {f"{role}_init": ramp for role in ("hidden", "tail", "shortcut")}
+@pytest.fixture
+def ramps(ramp):
+    return {f"{role}_init": ramp for role in ("hidden", "tail", "shortcut")}
 
 
 def picture(*shape):
@@ -96,8 +91,8 @@ def test_a_projection_is_the_only_parameter_that_padding_saves():
     }
 
 
-def test_padded_shortcut_subsamples_and_appends_zeros():
-    block = ResidualBlock(5, strides=2, norm="none", shortcut="padded", residual="rezero", **RAMPS)
+def test_padded_shortcut_subsamples_and_appends_zeros(ramps):
+    block = ResidualBlock(5, strides=2, norm="none", shortcut="padded", residual="rezero", **ramps)
     x = picture(2, 6, 7, 3)
     y, _ = jax.jit(block.init_with_output)(jax.random.key(0), x)
     assert y.shape == (2, 3, 4, 5)
@@ -108,9 +103,9 @@ def test_padded_shortcut_subsamples_and_appends_zeros():
 @pytest.mark.parametrize("block", ["basic", "bottleneck"])
 @pytest.mark.parametrize("norm", ["batch", "layer", "none"])
 @pytest.mark.parametrize("residual", ["skipinit", "rezero"])
-def test_a_zero_multiplier_makes_any_branch_an_identity(block, norm, residual):
+def test_a_zero_multiplier_makes_any_branch_an_identity(block, norm, residual, ramps):
     # The activation after the sum leaves non-negative inputs alone.
-    module = ResidualBlock(2, block=block, norm=norm, residual=residual, **RAMPS)
+    module = ResidualBlock(2, block=block, norm=norm, residual=residual, **ramps)
     x = picture(2, 4, 4, 8 if block == "bottleneck" else 2)
     y, variables = jax.jit(module.init_with_output)(jax.random.key(0), x)
     np.testing.assert_array_equal(y, x)
@@ -128,7 +123,7 @@ def test_styles_differ_by_their_scalars(residual):
     assert scalars == {"plain": 0, "skipinit": 1, "rezero": 1, "fixup": 5}[residual]
 
 
-def test_fixup_starts_as_identity_with_zero_logits(key):
+def test_fixup_starts_as_identity_with_zero_logits(key, ramp):
     model = cifar_resnet(
         14, 10, norm="none", residual="fixup", scan=True, stem_init=ramp, hidden_init=ramp
     )
@@ -156,9 +151,9 @@ def test_fixup_scales_he_by_the_depth(key):
     assert abs(kernel.std() / expected - 1) < 5 / np.sqrt(2 * kernel.size)
 
 
-def test_the_tail_norm_takes_its_own_scale(key):
+def test_the_tail_norm_takes_its_own_scale(key, ramps):
     quarter = nn.initializers.constant(0.25)
-    block = ResidualBlock(3, strides=2, tail_scale_init=quarter, **RAMPS)
+    block = ResidualBlock(3, strides=2, tail_scale_init=quarter, **ramps)
     params = jax.jit(block.init)(key, jnp.ones((1, 4, 4, 2)))["params"]
     scales = {name: float(p["scale"][0]) for name, p in params.items() if "norm" in name}
     assert scales == {"norm_0": 1.0, "tail_norm": 0.25, "shortcut_norm": 1.0}
@@ -195,9 +190,9 @@ def test_bfloat16_computes_low_and_keeps_parameters_high(norm, residual):
     assert state["intermediates"]["stage_2"]["__call__"][0].dtype == jnp.bfloat16
 
 
-def test_batch_statistics_are_averaged_over_the_device_axis(key):
+def test_batch_statistics_are_averaged_over_the_device_axis(key, ramps):
     """Two halves that share statistics are normalized like the whole batch."""
-    whole = ResidualBlock(3, **RAMPS)
+    whole = ResidualBlock(3, **ramps)
     halves = whole.clone(axis_name="devices")
     x = picture(4, 4, 4, 3)
     variables = jax.jit(whole.init)(key, x)
@@ -213,8 +208,8 @@ def test_batch_statistics_are_averaged_over_the_device_axis(key):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), one, stats)
 
 
-def test_training_compiles_once(key):
-    model = cifar_resnet(8, 10, stem_init=ramp, head_init=ramp, **RAMPS)
+def test_training_compiles_once(key, ramps, ramp):
+    model = cifar_resnet(8, 10, stem_init=ramp, head_init=ramp, **ramps)
     x = picture(2, 8, 8, 3)
     variables = jax.jit(model.init)(key, x)
     traces = []
