@@ -29,6 +29,11 @@ class Chosen(NamedTuple):
     choices: tuple[Choice, ...]
     fill: Fill | None
 
+    @property
+    def stream(self) -> str:
+        """The path whose random numbers it draws: its own, unless an initializer names another."""
+        return getattr(self.choices[0].initializer, "stream", self.entry.path)
+
 
 def choose(
     graph: ModelGraph, scheme: str | Scheme = "idinit", overrides: Overrides | None = None

@@ -22,27 +22,27 @@ def fill_of(initializer: Any, view: tuple[int, ...]) -> Fill:
 
 
 @fill_of.register
-def _(initializer: init.constant, view: tuple[int, ...]) -> Fill:
+def _(initializer: init.constant, _view: tuple[int, ...]) -> Fill:
     return Constant(float(initializer.value))
 
 
 @fill_of.register
-def _(initializer: init.zeros, view: tuple[int, ...]) -> Fill:
+def _(_initializer: init.zeros, _view: tuple[int, ...]) -> Fill:
     return Constant(0.0)
 
 
 @fill_of.register
-def _(initializer: init.ones, view: tuple[int, ...]) -> Fill:
+def _(_initializer: init.ones, _view: tuple[int, ...]) -> Fill:
     return Constant(1.0)
 
 
 @fill_of.register
-def _(initializer: init.normal, view: tuple[int, ...]) -> Fill:
+def _(initializer: init.normal, _view: tuple[int, ...]) -> Fill:
     return Draws("normal", initializer.std)
 
 
 @fill_of.register
-def _(initializer: init.zeros_perturbed, view: tuple[int, ...]) -> Fill:
+def _(initializer: init.zeros_perturbed, _view: tuple[int, ...]) -> Fill:
     return Draws("normal", initializer.std)
 
 

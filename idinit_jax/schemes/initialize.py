@@ -100,7 +100,7 @@ def make_leaves(
 ) -> list[Any]:
     """Each chosen array, or the kept one where the choice is to keep it."""
 
-    words = streams(key, [one.entry.path for one in chosen])
+    words = streams(key, [one.stream for one in chosen])
     jobs = list(zip(chosen, words, kept, shardings, strict=True))
     if is_traced(key):
         return [_leaf(*job) for job in jobs]

@@ -117,7 +117,9 @@ def _opened(inner: Any) -> tuple[Any, Sequence[Any]]:
 def _if_single(value: Any) -> Any:
     if isinstance(value, jax.core.Tracer) or np.size(value) != 1:
         return None
-    return None if isinstance(value, jax.Array) and _is_key(value) else np.asarray(value).reshape(())
+    return (
+        None if isinstance(value, jax.Array) and _is_key(value) else np.asarray(value).reshape(())
+    )
 
 
 def _is_key(value: jax.Array) -> bool:

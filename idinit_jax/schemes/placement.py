@@ -75,5 +75,3 @@ def _resolved(given: Any, mesh: Mesh | None) -> Sharding | None:
             raise TypeError(f"{given} needs a mesh: pass mesh=..., or NamedSharding(mesh, {given})")
         return NamedSharding(mesh, given)
     raise TypeError(f"expected a jax.sharding.Sharding or PartitionSpec, got {given!r}")
-
-

@@ -59,7 +59,7 @@ def as_rule(value: SchemeRule | Initializer) -> SchemeRule:
         return value
     if not callable(value):
         raise TypeError(f"expected an initializer or a rule made with @rule, got {value!r}")
-    return SchemeRule(lambda entry, graph: Choice(value, "as given"))
+    return SchemeRule(lambda _entry, _graph: Choice(value, "as given"))
 
 
 @dataclasses.dataclass(frozen=True)

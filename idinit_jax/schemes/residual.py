@@ -1,0 +1,70 @@
+"""Schemes for residual networks that count branches: Fixup, SkipInit, ReZero."""
+
+from idinit_jax.initializers import Initializer, gain, variance_scaling, zeros
+from idinit_jax.schemes.rules import (
+    STANDARD_PARAMETERS,
+    at_branch_end,
+    because,
+    branch_of,
+    everywhere,
+    linear_head,
+    needs_branch_end,
+    nonlinearity_of,
+    scale_of,
+    traced_he,
+)
+from idinit_jax.schemes.scheme import Scheme, register, rule
+from idinit_jax.tracing.graph import Kernel, ModelGraph
+
+_ADVICE = (
+    "Put a learned multiplier there (ResidualBlock's `residual` field shows how), or use idinit,"
+    " which needs none."
+)
+
+
+@rule
+def fixup_branch(kernel: Kernel, graph: ModelGraph) -> tuple[Initializer | None, str]:
+    """He's std times L^(-1 / (2m - 2)): L branches, m kernels on this one."""
+    branch = branch_of(kernel, graph)
+    if branch is None:
+        return traced_he(kernel, graph)
+    depth, length = graph.branches, len(branch.branch_kernels)
+    if length < 2:
+        return zeros(), "the only kernel of its branch"
+    factor = depth ** (-1 / (2 * length - 2))
+    nonlinearity, known = nonlinearity_of(kernel)
+    initializer = variance_scaling((gain(nonlinearity) * factor) ** 2)
+    return initializer, f"He times {depth}^(-1/{2 * length - 2}); {known}"
+
+
+register(
+    Scheme(
+        "fixup",
+        "branch kernels He times L^(-1/(2m-2)), their last and the head 0, multipliers 1 "
+        "(Zhang et al. 2019)",
+        {
+            **everywhere(traced_he),
+            "hidden": fixup_branch,
+            "tail": because(zeros(), "last of a branch"),
+            "head": because(zeros(), "classifier"),
+        },
+        {**STANDARD_PARAMETERS, "multiplier": scale_of(1.0, "Fixup's multiplier")},
+    )
+)
+
+_ZERO_AT_END = at_branch_end(
+    scale_of(0.0, "the multiplier of its branch"), scale_of(1.0, "multiplies by one")
+)
+for _name, _summary in (
+    ("skipinit", "He, and the learned multiplier of each branch 0 (De and Smith 2020)"),
+    ("rezero", "x + alpha F(x) with alpha = 0, He elsewhere (Bachlechner et al. 2021)"),
+):
+    register(
+        Scheme(
+            _name,
+            _summary,
+            everywhere(traced_he, linear_head),
+            {**STANDARD_PARAMETERS, "multiplier": _ZERO_AT_END},
+            needs_branch_end(_name, ("multiplier",), _ADVICE),
+        )
+    )
