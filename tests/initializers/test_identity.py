@@ -114,7 +114,7 @@ def test_theorem_2_wide_after_tall_is_a_multiple_of_the_identity(width, multiple
 
 def test_theorem_3_rows_sum_to_zero_exactly_where_there_are_two_columns():
     """The exact set: D_in > 1, whatever D_out. Entries are 0 or +-epsilon."""
-    for d_out, d_in in itertools.product((1, 2, 3, 5), (1, 2, 3, 4, 7)):
+    for d_out, d_in in itertools.product((1, 2, 5), (1, 2, 3, 7)):
         matrix = rows(zeros_identity(epsilon=0.5)(None, (d_in, d_out)))
         assert set(np.unique(matrix)) <= {-0.5, 0.0, 0.5}
         assert bool((matrix.sum(axis=1) == 0).all()) == (d_in > 1)

@@ -9,7 +9,7 @@ from scipy import stats
 from idinit_jax.initializers import sparse
 
 
-@pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.9, 1.0])
+@pytest.mark.parametrize("sparsity", [0.3, 1.0])
 def test_every_column_has_its_zeros(sparsity, key):
     """PyTorch's sparse_: ceil(sparsity * rows) zeros a column, in each group."""
     kernel = np.asarray(sparse(sparsity, 1.0, groups=2)(key, (3, 4, 2 * 7)))
