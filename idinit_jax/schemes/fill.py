@@ -5,13 +5,14 @@ where the words of its stream are known, from JAX where they are traced; the sam
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from jax import numpy as jnp
 
-from idinit_jax.initializers import Initializer
+from idinit_jax.initializers import Initializer, KernelAxes, Layout
 from idinit_jax.schemes import host
 from idinit_jax.schemes.quantile import Distribution, draws
 from idinit_jax.schemes.stream import Window, Words, bits, is_traced, key_of, substream
@@ -20,6 +21,10 @@ from idinit_jax.schemes.stream import Window, Words, bits, is_traced, key_of, su
 _PIECE = 1 << 14
 # What is added to something else comes in steps of about std / 2^14.
 _STEPS = 14
+
+
+Pattern = Callable[[KernelAxes, Layout], tuple[np.ndarray, np.ndarray]]
+"""Row-major positions of the entries that are not zero, and their signs."""
 
 
 class Fill(Protocol):
@@ -83,38 +88,42 @@ class Draws:
         return drawn
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Entries:
-    """Zero but for `entries` at row-major `positions`, each plus N(0, noise^2).
+    """Zero but for a few entries of size `entry` and signs by a pattern, each plus N(0, noise^2).
 
-    The noise of an entry depends on its place in the list.
+    The noise of an entry depends on its place in the pattern's list.
     """
 
-    positions: np.ndarray
-    entries: np.ndarray
-    noise: float
-    size: int
+    pattern: Pattern
+    axes: KernelAxes
+    layout: Layout
+    entry: float
+    noise: float = 0.0
     in_parts = True
 
     @property
     def std(self) -> float:
-        mean = self.entries.sum() / self.size
-        square = (self.entries**2).sum() + len(self.entries) * self.noise**2
-        return math.sqrt(max(square / self.size - mean**2, 0.0))
+        copies, groups, rows, columns = self.axes.matrix_shape
+        one_copy = self.axes._replace(shape=_single_copy(self.axes))
+        _, signs = self.pattern(one_copy, self.layout)
+        mean, square = (x / (groups * rows * columns) for x in (signs.sum(), len(signs)))
+        variance = (self.entry**2 + self.noise**2) * square - (self.entry * mean) ** 2
+        return math.sqrt(max(variance, 0.0)) if copies else 0.0
 
     def values(self, words: Words, window: Window) -> Any:
-        entries = self.entries.astype(np.float32)
+        positions, signs = self.pattern(self.axes, self.layout)
+        entries = (self.entry * signs).astype(np.float32)
         if self.noise:
             entries = entries + stepped("normal", self.noise, words, Window.whole(entries.shape))
-        index = np.unravel_index(self.positions, window.shape or (1,))
-        inside, index = _within(index, window)
+        inside, index = _within(positions, window)
         if is_traced(words[0]):
             where = tuple(axis.astype(np.int32) for axis in index)
-            zeros = jnp.zeros(window.size or (1,), jnp.float32)
+            zeros = jnp.zeros(window.size, jnp.float32)
             return zeros.at[where].set(entries[inside], mode="promise_in_bounds")
-        values = host.zeros(window.size or (1,))
+        values = host.zeros(window.size)
         values[index] = entries[inside]
-        return values.reshape(window.size)
+        return values
 
 
 @dataclass(frozen=True)
@@ -199,10 +208,16 @@ def _pieces(rows: int, columns: int) -> list[slice]:
     return [slice(start, start + length) for start in range(0, rows, length)]
 
 
-def _within(index: tuple[np.ndarray, ...], window: Window) -> tuple[np.ndarray, tuple]:
-    """Which of some entries lie in a window, and where in it."""
-    start, size = window.start or (0,), window.size or (1,)
-    inside = np.ones(len(index[0]), bool)
-    for axis, first, length in zip(index, start, size, strict=True):
+def _within(positions: np.ndarray, window: Window) -> tuple[np.ndarray, tuple]:
+    """Which of some row-major positions lie in a window, and where in it."""
+    index = np.unravel_index(positions, window.shape)
+    inside = np.ones(len(positions), bool)
+    for axis, first, length in zip(index, window.start, window.size, strict=True):
         inside &= (axis >= first) & (axis < first + length)
-    return inside, tuple(axis[inside] - first for axis, first in zip(index, start, strict=True))
+    return inside, tuple(
+        axis[inside] - first for axis, first in zip(index, window.start, strict=True)
+    )
+
+
+def _single_copy(axes: KernelAxes) -> tuple[int, ...]:
+    return tuple(1 if axis in axes.batch else size for axis, size in enumerate(axes.shape))

@@ -4,12 +4,10 @@ import math
 from functools import singledispatch
 from typing import Any
 
-import numpy as np
-
 from idinit_jax import initializers as init
 from idinit_jax.initializers.distributions import truncated_std
 from idinit_jax.initializers.scaling import fan
-from idinit_jax.schemes.fill import Constant, Draws, Entries, Fill, Perturbed, Whole
+from idinit_jax.schemes.fill import Constant, Draws, Entries, Fill, Pattern, Perturbed, Whole
 from idinit_jax.schemes.nonzeros import identity_entries, zero_sum_entries
 
 _TABLED_CUT = 2.0
@@ -96,16 +94,20 @@ def _(initializer: init.lecun, view: tuple[int, ...]) -> Fill:
 
 @fill_of.register
 def _(initializer: init.idinit, view: tuple[int, ...]) -> Fill:
-    axes = axes_of(initializer, view)
-    positions = identity_entries(axes, initializer.layout)
-    entries = np.full(len(positions), initializer.tau)
-    return Entries(positions, entries, initializer.noise, math.prod(view))
+    axes, tau, noise = axes_of(initializer, view), initializer.tau, initializer.noise
+    return _entries(identity_entries, axes, initializer.layout, tau, noise)
 
 
 @fill_of.register
 def _(initializer: init.zeros_identity, view: tuple[int, ...]) -> Fill:
-    positions, signs = zero_sum_entries(axes_of(initializer, view), initializer.layout)
-    return Entries(positions, initializer.epsilon * signs, 0.0, math.prod(view))
+    axes = axes_of(initializer, view)
+    return _entries(zero_sum_entries, axes, initializer.layout, initializer.epsilon)
+
+
+def _entries(
+    pattern: Pattern, axes: init.KernelAxes, layout: init.Layout, entry: float, noise: float = 0.0
+) -> Fill:
+    return Constant(0.0) if 0 in axes.shape else Entries(pattern, axes, layout, entry, noise)
 
 
 @fill_of.register(init.orthogonal | init.lsuv)

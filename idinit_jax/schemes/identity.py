@@ -8,6 +8,7 @@ from idinit_jax.schemes.rules import (
     branch_of,
     but_when_unknown,
     embedding,
+    keep,
     scale_of,
     traced_he,
 )
@@ -61,7 +62,7 @@ register(
         {
             **_PARAMETERS,
             "norm_scale": at_branch_end(_SMALL, scale_of(1.0, "norms start without effect")),
-            "multiplier": at_branch_end(_SMALL, scale_of(1.0, "multiplies by one")),
+            "multiplier": at_branch_end(_SMALL, keep("a multiplier inside a branch, or of none")),
         },
     )
 )

@@ -12,6 +12,7 @@ from idinit_jax.schemes.scheme import Scheme, register, rule
 from idinit_jax.tracing.graph import AttentionPart, Kernel, ModelGraph
 
 # W_Q W_K^T = 0.7 Z + 0.7 I for each head, W_V W_O = 0.4 Z - 0.4 I; section 4.
+_PARTS: tuple[AttentionPart, ...] = ("query", "key", "value", "output")
 _SCORE, _VALUE = (0.7, 0.7), (0.4, -0.4)
 
 
@@ -34,7 +35,7 @@ class mimetic_attention(KernelRule):
     parts: tuple[AttentionPart, ...]
     score_heads: int
     heads: int
-    stream: str
+    stream: str = dataclasses.field(compare=False)
 
     def kernel(self, key: Key, axes: KernelAxes, dtype: Any) -> jax.Array:
         copies, _, rows, columns = axes.matrix_shape
@@ -103,7 +104,7 @@ def mimetic_kernel(kernel: Kernel, graph: ModelGraph) -> tuple[Initializer, str]
     if not kernel.attention or kernel.spatial_axes:
         return xavier(), "not of an attention: Xavier"
     mates = _mates(kernel, graph)
-    parts = tuple(part for part in ("query", "key", "value", "output") if part in kernel.attention)
+    parts = tuple(sorted(kernel.attention, key=_PARTS.index))
     queries = next((mate for mate in mates if "query" in mate.attention), None)
     keys = next((mate for mate in mates if "key" in mate.attention), None)
     if queries is None or keys is None or _size(kernel) % len(parts):

@@ -5,28 +5,28 @@ import numpy as np
 from idinit_jax.initializers import KernelAxes, Layout
 
 
-def identity_entries(axes: KernelAxes, layout: Layout) -> np.ndarray:
-    """Row-major positions of the ones of IDI, one an output: column `row mod D_in`.
+def identity_entries(axes: KernelAxes, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    """Row-major positions and signs of IDI, one entry an output: column `row mod D_in`.
 
     >>> from idinit_jax.initializers import kernel_axes
     >>> identity_entries(kernel_axes((2, 3)), "patch")
-    array([0, 4, 2])
+    (array([0, 4, 2]), array([1, 1, 1]))
     """
     rows = np.arange(axes.out_size)
-    return _positions(axes, layout, rows, rows % _columns(axes, layout))
+    ones = _positions(axes, layout, rows, rows % _columns(axes, layout))
+    return ones, np.ones_like(ones)
 
 
 def zero_sum_entries(axes: KernelAxes, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
     """Row-major positions and signs of IDIZ: IDI, and its opposite elsewhere in each row."""
     rows, columns = np.arange(axes.out_size), _columns(axes, layout)
-    ones = identity_entries(axes, layout)
+    ones, plus = identity_entries(axes, layout)
     if columns == 1:
         return ones, np.tile(1 - 2 * (rows % 2), axes.size(axes.batch) * axes.groups)
     wide = len(rows) < columns
     opposite = len(rows) + rows % (columns - len(rows)) if wide else (rows + 1) % columns
-    minus = _positions(axes, layout, rows, opposite)
-    signs = np.repeat([1, -1], [len(ones), len(minus)])
-    return np.concatenate([ones, minus]), signs
+    others = _positions(axes, layout, rows, opposite)
+    return np.concatenate([ones, others]), np.concatenate([plus, -plus])
 
 
 def _columns(axes: KernelAxes, layout: Layout) -> int:
@@ -45,17 +45,16 @@ def _positions(
     else:
         channel, tap = np.divmod(columns, axes.receptive)
     copy, group = (index[..., None] for index in np.indices((copies, groups)))
-    parts = (copy, group * out_size + rows, channel, tap)
-    return sum(
-        _offsets(axes, along, part)
-        for along, part in zip((axes.batch, axes.outs, axes.ins, axes.spatial), parts, strict=True)
-    ).reshape(-1)
+    position = _offsets(axes, axes.batch, copy) + _offsets(axes, axes.outs, group * out_size + rows)
+    position = position + _offsets(axes, axes.ins, channel) + _offsets(axes, axes.spatial, tap)
+    return position.reshape(-1)
 
 
 def _offsets(axes: KernelAxes, along: tuple[int, ...], index: np.ndarray) -> np.ndarray:
     """What the row-major index along some axes adds to the position in the stored array."""
     strides = np.cumprod((1, *axes.shape[:0:-1]))[::-1]
-    if not along:
-        return np.zeros_like(index)
-    places = np.unravel_index(index, [axes.shape[axis] for axis in along])
-    return sum(place * strides[axis] for axis, place in zip(along, places, strict=True))
+    offset = np.zeros_like(index)
+    for axis in reversed(along):
+        index, place = np.divmod(index, axes.shape[axis])
+        offset = offset + place * strides[axis]
+    return offset

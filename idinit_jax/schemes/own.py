@@ -10,9 +10,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import numpy as jnp
 from jax.extend import core
 from jax.interpreters import partial_eval
 
+from idinit_jax.schemes.stream import is_traced
 from idinit_jax.tracing.frameworks import Model, PyTree
 
 _RESHAPED = {"broadcast_in_dim", "reshape", "squeeze", "transpose", "slice", "copy", "copy_p"}
@@ -115,7 +117,7 @@ def _opened(inner: Any) -> tuple[Any, Sequence[Any]]:
 
 
 def _if_single(value: Any) -> Any:
-    if isinstance(value, jax.core.Tracer) or np.size(value) != 1:
+    if is_traced(value) or np.size(value) != 1:
         return None
     return (
         None if isinstance(value, jax.Array) and _is_key(value) else np.asarray(value).reshape(())
@@ -123,4 +125,4 @@ def _if_single(value: Any) -> Any:
 
 
 def _is_key(value: jax.Array) -> bool:
-    return jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
+    return jnp.issubdtype(value.dtype, jax.dtypes.prng_key)

@@ -120,11 +120,12 @@ def record_of(chosen: Chosen) -> Record:
     """The record of one choice."""
     entry, choices = chosen.entry, dict.fromkeys(chosen.choices)
     kernel = entry if isinstance(entry, Kernel) else None
+    roles = (entry.layer_roles or (entry.role,)) if isinstance(entry, Kernel) else (entry.kind,)
     return Record(
         entry.path,
         entry.shape,
         entry.dtype,
-        "/".join(dict.fromkeys(entry.layer_roles)) or entry.role if kernel else entry.kind,
+        "/".join(dict.fromkeys(roles)),
         "; ".join(_written(choice.initializer) for choice in choices),
         kernel.fan_in if kernel else None,
         kernel.fan_out if kernel else None,

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import numpy as jnp
 from jax.experimental import multihost_utils
 
 from idinit_jax.schemes.paths import path_of
@@ -61,6 +62,6 @@ def _check_hosts(arrays: list[tuple[str, jax.Array]]) -> None:
 
 
 def _bytes_of(array: jax.Array) -> bytes:
-    if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
         array = jax.random.key_data(array)
     return np.asarray(array).tobytes()

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax import numpy as jnp
+from jax.core import Tracer
 from jax.extend.random import threefry2x32_p
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -63,7 +64,7 @@ class Window(NamedTuple):
 
 def is_traced(key: Any) -> bool:
     """Whether a key is known only to a program being traced."""
-    return isinstance(key, jax.core.Tracer)
+    return isinstance(key, Tracer)
 
 
 def words_of(key: Any, path: str) -> Words:

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from idinit_jax.schemes.paths import paths_of
+from idinit_jax.schemes.stream import is_traced
 from idinit_jax.tracing.frameworks import Model
 from idinit_jax.tracing.graph import ModelGraph, Parameter
 
@@ -64,7 +65,7 @@ def _uneven(held: dict[str, Any], graph: ModelGraph, kinds: tuple[str, ...]) -> 
 
 
 def _varies(value: Any) -> bool:
-    if isinstance(value, jax.core.Tracer) or not np.size(value):
+    if is_traced(value) or not np.size(value):
         return False
     array = np.asarray(value)
     return bool((array != array.reshape(-1)[0]).any())

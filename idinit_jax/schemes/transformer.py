@@ -29,16 +29,16 @@ def _fan_correction(kernel: Kernel) -> float:
     return ((kernel.fan_in + kernel.fan_out) / (kernel.fan_in + kernel.fan_out / parts)) ** 0.5
 
 
-def _scaled_xavier(factor: float, distribution: str, formula: str) -> SchemeRule:
+def _scaled_xavier(factor: float, formula: str) -> SchemeRule:
     """Xavier times `factor * N^(-1/4)` but for query and key."""
 
     @rule
     def scaled(kernel: Kernel, graph: ModelGraph) -> tuple[Initializer, str]:
         layers, fused = layers_of(graph), _fan_correction(kernel)
         if _in_attention_scores(kernel) or kernel.branch is None:
-            return xavier(distribution, gain=fused), "Xavier"
+            return xavier("normal", gain=fused), "Xavier"
         gain = factor * layers**-0.25
-        return xavier(distribution, gain=gain * fused), f"Xavier times {formula}, N = {layers:g}"
+        return xavier("normal", gain=gain * fused), f"Xavier times {formula}, N = {layers:g}"
 
     return scaled
 
@@ -51,8 +51,8 @@ def t_fixup_embedding(kernel: Kernel, graph: ModelGraph) -> tuple[Initializer, s
     return normal(std), f"d^(-1/2) times 0.67 N^(-1/4), N = {layers:g}"
 
 
-_T_FIXUP = _scaled_xavier(0.67, "normal", "0.67 N^(-1/4)")
-_DEEPNORM = _scaled_xavier(8**-0.25, "normal", "(8 N)^(-1/4)")
+_T_FIXUP = _scaled_xavier(0.67, "0.67 N^(-1/4)")
+_DEEPNORM = _scaled_xavier(8**-0.25, "(8 N)^(-1/4)")
 
 register(
     Scheme(

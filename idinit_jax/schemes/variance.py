@@ -31,9 +31,10 @@ def traced_orthogonal(kernel: Kernel, graph: ModelGraph) -> tuple[Initializer, s
 @rule
 def traced_delta_orthogonal(kernel: Kernel, graph: ModelGraph) -> tuple[Initializer, str]:
     """Orthonormal at the tap where SAME padding aligns input and output."""
-    if not kernel.spatial_axes:
-        return traced_orthogonal(kernel, graph)
+    del graph
     nonlinearity, known = nonlinearity_of(kernel)
+    if not kernel.spatial_axes:
+        return orthogonal(gain(nonlinearity)), known
     tap = tuple((kernel.view[axis] - 1) // 2 for axis in kernel.spatial_axes)
     return delta_orthogonal(gain(nonlinearity), tap=tap), f"{known}; at tap {tap}"
 
