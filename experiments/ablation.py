@@ -38,8 +38,6 @@ ROWS = (
         for scheme, name in (("idinit_literal", "literal"), ("idinit", "norm-aware"))
         for layout in ("patch", "tap", "channel")
     ),
-    Row("norm-aware, patch, He tail", ("--scheme", "idinit", "--tail", "norm_aware_he")),
-    Row("norm-aware, patch, ordinary tail", ("--scheme", "idinit", "--tail", "standard")),
     Row("norm-aware, patch, identity stem", ("--scheme", "idinit", "--stem", "identity")),
     Row("norm-aware, patch, identity head", ("--scheme", "idinit", "--head", "identity")),
     *(

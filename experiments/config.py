@@ -97,6 +97,8 @@ class Data:
 
     dataset: str = "digits"
     """digits, or an image classification data set of TensorFlow Datasets by name."""
+    image_size: int | None = None
+    """Stream from disk, cropped to so many pixels; None holds the whole data set in memory."""
     batch_size: int = 128
     """Images a step, over all devices."""
     pad: int = 0

@@ -1,14 +1,17 @@
-"""Training data on its way into the step: resident on the device, or streamed from disk."""
+"""Training data on its way into the step: resident on the devices, or streamed from disk."""
 
+import functools
+from collections.abc import Iterator
 from typing import Protocol
 
+import grain
 import jax
 import numpy as np
 
-from experiments.advance import Advance
-from experiments.data import ArrayData, epoch_order
-from experiments.sharded import Sharded
-from experiments.step import Batches, StepMetrics, TrainState
+from experiments.advance import Batches, compile_steps, fetch
+from experiments.data import ArrayData, epoch_order, to_device
+from experiments.sharded import Sharded, Split
+from experiments.step import Recipe, StepMetrics, TrainState, train_step
 
 
 class Feed(Protocol):
@@ -18,39 +21,86 @@ class Feed(Protocol):
         """``count`` steps from ``step`` on, all within one epoch; metrics are arrays (count,)."""
         ...
 
+    def batch(self, step: int) -> ArrayData:
+        """The images and labels of the update from ``step`` to the next."""
+        ...
+
 
 class ResidentFeed:
-    """A whole data set on the device as uint8, and each epoch's order of it.
+    """A whole data set on the devices as uint8, and each epoch's order of it.
 
     Images that do not fill a batch at the end of an epoch wait for another epoch's order.
 
     Args:
-        placement: where arrays go.
-        advance: the compiled steps.
+        placement: of arrays on the devices.
+        recipe: of the step.
         data: decoded training images.
         batch_size: images a step.
         seed: of the order.
     """
 
     def __init__(
-        self, placement: Sharded, advance: Advance, data: ArrayData, batch_size: int, seed: int
+        self, placement: Sharded, recipe: Recipe, data: ArrayData, batch_size: int, seed: int
     ) -> None:
         self._placement = placement
-        self._advance = advance
+        self._advance = compile_steps(placement, recipe)
+        self._host = data
         self._data = placement.replicate(data)
-        self._shape = (len(data.labels) // batch_size, batch_size)
-        self._size = len(data.labels)
+        self._batch_size = batch_size
         self._key = jax.random.key(seed)
-        self._epoch = -1
-        self._order: jax.Array | None = None
+        self._batches = functools.lru_cache(maxsize=1)(self._place_epoch)
 
     def run(self, state: TrainState, step: int, count: int) -> tuple[TrainState, StepMetrics]:
-        return self._advance(state, self._batches(step // self._shape[0]), count)
+        return self._advance(state, self._batches(step // self._steps), count)
 
-    def _batches(self, epoch: int) -> Batches:
-        if epoch != self._epoch or self._order is None:
-            order = np.asarray(epoch_order(self._key, epoch, self._size))
-            order = order[: self._shape[0] * self._shape[1]].reshape(self._shape)
-            self._order = self._placement.place_order(order)
-            self._epoch = epoch
-        return self._placement.batches(self._data, self._order)
+    def batch(self, step: int) -> ArrayData:
+        row = self._order(step // self._steps)[step % self._steps]
+        return ArrayData(self._host.images[row], self._host.labels[row])
+
+    @property
+    def _steps(self) -> int:
+        """Steps an epoch."""
+        return len(self._host.labels) // self._batch_size
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """Image numbers (steps, batch) of an epoch."""
+        order = np.asarray(epoch_order(self._key, epoch, len(self._host.labels)))
+        return order[: self._steps * self._batch_size].reshape(self._steps, self._batch_size)
+
+    def _place_epoch(self, epoch: int) -> Batches:
+        order = self._placement.split(self._order(epoch), Split.COLUMNS)
+        return Batches(self._data.images, self._data.labels, order)
+
+
+class StreamedFeed:
+    """Batches read from disk ahead of the step that needs them; a dispatch a step.
+
+    Args:
+        placement: of arrays on the devices.
+        recipe: of the step.
+        stream: endless batches, a pure function of their number.
+    """
+
+    def __init__(self, placement: Sharded, recipe: Recipe, stream: grain.IterDataset) -> None:
+        self._placement = placement
+        splits = ArrayData(Split.ROWS, Split.ROWS)  # type: ignore[arg-type] -- a tree like ArrayData
+        self._step = placement.compile(functools.partial(train_step, recipe), splits)
+        self._stream = stream
+        self._next = -1
+        self._batches: Iterator[ArrayData] = iter(())
+
+    def run(self, state: TrainState, step: int, count: int) -> tuple[TrainState, StepMetrics]:
+        if step != self._next:
+            self._batches = self._from(step)
+        record = []
+        for _ in range(count):
+            state, metrics = self._step(state, self._placement.rows(next(self._batches)))
+            record.append(metrics)
+        self._next = step + count
+        return state, fetch(record)
+
+    def batch(self, step: int) -> ArrayData:
+        return next(self._from(step))
+
+    def _from(self, step: int) -> Iterator[ArrayData]:
+        return to_device(self._stream, self._placement.shardings[Split.ROWS], first_step=step)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from experiments.config import Optimization
@@ -24,9 +25,14 @@ def learning_rate(recipe: Optimization, total_steps: int, steps_per_epoch: int) 
     [0.5, 0.25, 0.0]
     """
     warmup = round(recipe.warmup_epochs * steps_per_epoch)
-    if not warmup:
-        return optax.cosine_decay_schedule(recipe.learning_rate, total_steps)
-    return optax.warmup_cosine_decay_schedule(0.0, recipe.learning_rate, warmup, total_steps)
+    peak = recipe.learning_rate
+    schedule = (
+        optax.warmup_cosine_decay_schedule(0.0, peak, warmup, total_steps)
+        if warmup
+        else optax.cosine_decay_schedule(peak, total_steps)
+    )
+    # optax's schedules promote an integer step implicitly, which strict promotion forbids.
+    return lambda step: schedule(jnp.asarray(step, jnp.float32))
 
 
 def is_kernel(params: Any) -> Any:

@@ -12,6 +12,8 @@ from typing import Any, Self
 
 from tensorboardX import SummaryWriter
 
+from experiments.step import StepMetrics
+
 METRICS = "metrics.jsonl"
 SPEED = "speed.jsonl"
 
@@ -41,10 +43,16 @@ class Records:
         _append(self._metrics, {"step": step, "split": split, **values})
         self._add_events(step, split, values)
 
-    def add_speed(self, step: int, values: Mapping[str, float]) -> None:
-        """Record values that depend on the clock."""
-        _append(self._speed, {"step": step, **values})
-        self._add_events(step, "speed", values)
+    def add_steps(self, step: int, metrics: StepMetrics, every: int) -> None:
+        """Record a chunk that starts after ``step``: the run's first step, and every so many."""
+        for number, row in enumerate(zip(*metrics, strict=True), start=step + 1):
+            if number == 1 or number % every == 0:
+                self.add(number, "train", dict(zip(metrics._fields, map(float, row), strict=True)))
+
+    def add_speed(self, step: int, images_per_second: float) -> None:
+        """Record what depends on the clock."""
+        _append(self._speed, {"step": step, "images_per_second": images_per_second})
+        self._add_events(step, "speed", {"images_per_second": images_per_second})
 
     def _add_events(self, step: int, group: str, values: Mapping[str, float]) -> None:
         if self._events is not None:

@@ -1,65 +1,59 @@
-"""Data parallelism through global arrays: the batch is sharded over a mesh, all else replicated."""
+"""Data parallelism through global arrays: a batch is split over a mesh, all else is replicated."""
 
-import functools
-from collections.abc import Sequence
+import enum
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from experiments.advance import Advance, all_at_once, one_by_one, resident_step, resident_steps
-from experiments.data import ArrayData
-from experiments.step import Batches, Recipe
+from experiments.step import DEVICE_AXIS
+
+
+class Split(enum.Enum):
+    """How an array is spread over the devices: not at all, or along its first or second axis."""
+
+    WHOLE = ()
+    ROWS = (DEVICE_AXIS,)
+    COLUMNS = (None, DEVICE_AXIS)
 
 
 class Sharded:
-    """Places arrays on a mesh of all ``devices`` and compiles the training step for it."""
+    """Places arrays on a mesh and compiles training steps for it with jit.
+
+    Args:
+        devices: of all processes, in one row.
+    """
+
+    axis_name = None
 
     def __init__(self, devices: Sequence[jax.Device]) -> None:
-        mesh = Mesh(np.asarray(devices), ("data",))
-        self.replicated = NamedSharding(mesh, PartitionSpec())
-        self.by_column = NamedSharding(mesh, PartitionSpec(None, "data"))
-        self.by_row = NamedSharding(mesh, PartitionSpec("data"))
+        self.devices = tuple(devices)
+        mesh = Mesh(np.asarray(devices), (DEVICE_AXIS,))
+        self.shardings = {how: NamedSharding(mesh, PartitionSpec(*how.value)) for how in Split}
 
     def replicate(self, tree: Any) -> Any:
         """The same values on every device."""
-        return jax.device_put(tree, self.replicated)
+        return jax.device_put(tree, self.shardings[Split.WHOLE])
 
-    def shard(self, batch: ArrayData) -> ArrayData:
-        """A batch that every process has whole, each device with its rows."""
-        return ArrayData(
-            *(jax.make_array_from_callback(x.shape, self.by_row, x.__getitem__) for x in batch)
-        )
+    def split(self, array: np.ndarray, how: Split) -> jax.Array:
+        """An array that every process holds whole, each device with its part."""
+        return jax.make_array_from_callback(array.shape, self.shardings[how], array.__getitem__)
 
-    def place_order(self, order: np.ndarray) -> jax.Array:
-        """Rows of image numbers (steps, batch), each device with its columns."""
-        return jax.make_array_from_callback(order.shape, self.by_column, order.__getitem__)
+    def rows(self, batch: Any) -> Any:
+        """A global batch, split by rows, as the compiled step takes it."""
+        return batch
 
-    def batches(self, data: ArrayData, order: jax.Array) -> Batches:
-        """The placed data set in an epoch's order."""
-        return Batches(data.images, data.labels, order)
+    def compile(self, step: Callable[..., Any], *splits: Any) -> Callable[..., Any]:
+        """``step(state, *arguments)`` compiled; the state is replicated, and its memory reused.
 
-    def compile(self, recipe: Recipe, *, loop: bool) -> Advance:
-        """The training step, looped on the device or dispatched one by one."""
-        everywhere = self.replicated
-        batches = Batches(everywhere, everywhere, self.by_column)
-        if loop:
-            steps = functools.partial(resident_steps, recipe)
-            return all_at_once(
-                jax.jit(
-                    steps,
-                    in_shardings=(everywhere, batches, everywhere),
-                    out_shardings=everywhere,
-                    donate_argnums=0,
-                )
-            )
-        step = functools.partial(resident_step, recipe)
-        return one_by_one(
-            jax.jit(
-                step,
-                in_shardings=(everywhere, batches),
-                out_shardings=everywhere,
-                donate_argnums=0,
-            )
+        Args:
+            step: gives replicated results.
+            splits: a tree of `Split` for each argument after the state.
+        """
+        arguments = jax.tree.map(self.shardings.__getitem__, splits)
+        whole = self.shardings[Split.WHOLE]
+        return jax.jit(
+            step, in_shardings=(whole, *arguments), out_shardings=whole, donate_argnums=0
         )

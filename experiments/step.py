@@ -9,21 +9,7 @@ import optax
 
 from experiments.data import ArrayData, Augmentation, Crops, apply_crops, draw_crops
 
-PMAP_AXIS = "devices"
-
-
-class Batches(NamedTuple):
-    """A data set on the device, and which of its images each step of an epoch takes.
-
-    Args:
-        images: uint8 (N, H, W, C).
-        labels: int32 (N,).
-        order: int32 (steps, batch), one row a step; under pmap a device's columns of it.
-    """
-
-    images: jax.Array
-    labels: jax.Array
-    order: jax.Array
+DEVICE_AXIS = "devices"
 
 
 class TrainState(NamedTuple):
