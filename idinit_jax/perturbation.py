@@ -71,7 +71,8 @@ def progressive_perturbation(
 
     def init(params: optax.Params) -> ProgressivePerturbationState:
         _selected(params, where)
-        return ProgressivePerturbationState(jnp.zeros((), jnp.int32), words)
+        # A copy: a training step may donate its state's buffers.
+        return ProgressivePerturbationState(jnp.zeros((), jnp.int32), jnp.array(words))
 
     def update(
         updates: optax.Updates, state: Any, params: Any = None

@@ -126,6 +126,12 @@ def test_a_resumed_run_ends_in_the_same_bits(key):
     jax.tree.map(np.testing.assert_array_equal, resumed[-1], whole[-1])
 
 
+def test_a_donated_state_leaves_the_transformation_usable(key):
+    noise = progressive_perturbation(key, 0.5, STEPS)
+    jax.jit(lambda state: state, donate_argnums=0)(noise.init(PARAMS))
+    assert not noise.init(PARAMS).key_data.is_deleted()
+
+
 @pytest.mark.parametrize("where", ["**/kernel", lambda path: path.endswith("kernel")])
 def test_only_selected_parameters_are_perturbed(key, where):
     last = run(progressive_perturbation(key, 0.5, STEPS, where), steps=1)[0][-1]
