@@ -1,0 +1,71 @@
+"""Which scale each measurement of a kernel decides: one a layer that the array stacks."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jax.extend import core
+
+from idinit_jax.tracing.flatten import called_jaxpr, open_jaxpr
+from idinit_jax.tracing.program import Program, Site
+
+
+class Meter(NamedTuple):
+    """One place where the signal is measured on behalf of a parameter.
+
+    Attributes:
+        site: the equation whose output is measured.
+        slots: one entry a turn of the scans around the site, the layer that is measured there.
+        size: entries of the output in one turn.
+    """
+
+    site: Site
+    slots: np.ndarray
+    size: int
+
+
+def meter(
+    program: Program, site: Site, scans: tuple[Site, ...], layers: int, layer: int | None = None
+) -> Meter | None:
+    """The meter at a site; None where it is not known which layer a turn uses.
+
+    Args:
+        program: the model's.
+        site: where the parameter meets the signal.
+        scans: those that hand the parameter out layer by layer.
+        layers: number of layers that the parameter stacks.
+        layer: the one that this use picks by a fixed index.
+    """
+    around, equation = _surroundings(program, site)
+    turns = tuple(around.values())
+    size = math.prod(getattr(equation.outvars[0].aval, "shape", ()))
+    if layers == 1 or layer is not None:
+        return Meter(site, np.full(turns, layer or 0), size)
+    lengths = [turn if scan in scans else 1 for scan, turn in around.items()]
+    if np.prod(lengths, dtype=int) != layers:
+        return None
+    slots = np.arange(layers).reshape(lengths)
+    return Meter(site, np.broadcast_to(slots, turns), size)
+
+
+def _surroundings(program: Program, site: Site) -> tuple[dict[Site, int], core.JaxprEqn]:
+    """The lengths of the scans around a site, outermost first, and the equation at it."""
+    scans: dict[Site, int] = {}
+    jaxpr = open_jaxpr(program.jaxpr)
+    for end in range(1, len(site), 2):
+        equation = jaxpr.eqns[site[end - 1]]
+        if equation.primitive.name == "scan":
+            scans[site[:end]] = equation.params["length"]
+        jaxpr = open_jaxpr(_entered(equation, site[end]))
+    return scans, jaxpr.eqns[site[-1]]
+
+
+def _entered(equation: core.JaxprEqn, number: int) -> core.ClosedJaxpr | core.Jaxpr:
+    """The sub-jaxpr of this number."""
+    kind, params = equation.primitive.name, equation.params
+    if kind == "cond":
+        return params["branches"][number]
+    body = params["body_jaxpr"] if kind == "while" else params.get("jaxpr", called_jaxpr(equation))
+    if body is None:
+        raise ValueError(f"cannot look inside {kind}")
+    return body
