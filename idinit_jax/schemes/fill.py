@@ -77,7 +77,8 @@ class Draws:
             drawn = self._rows(words, window, rows)
             return drawn.reshape(window.size)
         out = host.empty(window.size)
-        table = out.reshape(len(rows), -1)
+        first, last = window.columns()
+        table = out.reshape(len(rows), last - first)
         for piece in _pieces(len(rows), table.shape[1]):
             table[piece] = self._rows(words, window, rows[piece])
         return out

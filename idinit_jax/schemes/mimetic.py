@@ -74,7 +74,7 @@ def _factors(
     u, s, vt = jnp.linalg.svd(product + beta * jnp.eye(size, dtype=dtype))
     root = jnp.sqrt(s)
     pad = ((0, 0), (0, max(0, rank - size)))
-    return jnp.pad(u * root, pad)[:, :rank], jnp.pad(vt.T * root, pad)[:, :rank]
+    return jnp.pad(u * root[None], pad)[:, :rank], jnp.pad(vt.T * root[None], pad)[:, :rank]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

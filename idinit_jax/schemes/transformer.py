@@ -29,7 +29,7 @@ def _fan_correction(kernel: Kernel) -> float:
     return ((kernel.fan_in + kernel.fan_out) / (kernel.fan_in + kernel.fan_out / parts)) ** 0.5
 
 
-def _scaled_xavier(factor: float, formula: str) -> SchemeRule:
+def scaled_xavier(factor: float, formula: str) -> SchemeRule:
     """Xavier times `factor * N^(-1/4)` but for query and key."""
 
     @rule
@@ -51,8 +51,8 @@ def t_fixup_embedding(kernel: Kernel, graph: ModelGraph) -> tuple[Initializer, s
     return normal(std), f"d^(-1/2) times 0.67 N^(-1/4), N = {layers:g}"
 
 
-_T_FIXUP = _scaled_xavier(0.67, "0.67 N^(-1/4)")
-_DEEPNORM = _scaled_xavier(8**-0.25, "(8 N)^(-1/4)")
+_T_FIXUP = scaled_xavier(0.67, "0.67 N^(-1/4)")
+_DEEPNORM = scaled_xavier(8**-0.25, "(8 N)^(-1/4)")
 
 register(
     Scheme(
