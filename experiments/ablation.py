@@ -66,6 +66,7 @@ class Ablation:
         train_examples: training images used.
         epochs: passes over them.
         validation: share of the training images that is held out.
+        only: rows to run, by a part of their names; finished runs of the others are still shown.
     """
 
     data_dir: str | None = None
@@ -74,6 +75,16 @@ class Ablation:
     train_examples: int = 10_000
     epochs: float = 1.0
     validation: float = 0.04
+    only: tuple[str, ...] = ()
+
+    def directory(self, row: Row, seed: int) -> Path:
+        """Where a run leaves its records."""
+        return self.run_dir / row.name.replace(" ", "_").replace(",", "") / str(seed)
+
+    def wants(self, row: Row, seed: int) -> bool:
+        """Whether a run is asked for or done already."""
+        chosen = not self.only or any(part in row.name for part in self.only)
+        return chosen or (self.directory(row, seed) / "done").exists()
 
 
 class Outcome(NamedTuple):
@@ -86,7 +97,7 @@ class Outcome(NamedTuple):
 
 def run(ablation: Ablation, row: Row, seed: int) -> Outcome:
     """Train once, unless it was done before."""
-    directory = ablation.run_dir / row.name.replace(" ", "_").replace(",", "") / str(seed)
+    directory = ablation.directory(row, seed)
     if not (directory / "done").exists():
         command = [sys.executable, "-m", "experiments.train", EXPERIMENT, *row.overrides]
         budget = {
@@ -143,7 +154,7 @@ def main() -> None:
     ablation = tyro.cli(Ablation, description=__doc__)
     outcomes: dict[str, list[Outcome]] = {row.name: [] for row in ROWS}
     for seed in range(ablation.seeds):
-        for row in ROWS:
+        for row in (row for row in ROWS if ablation.wants(row, seed)):
             outcomes[row.name].append(run(ablation, row, seed))
             print(f"seed {seed}  {row.name:34s} {outcomes[row.name][-1]}", flush=True)
             done = {name: runs for name, runs in outcomes.items() if runs}

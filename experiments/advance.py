@@ -14,9 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.data import ArrayData
 from experiments.sharded import Sharded, Split
-from experiments.step import Recipe, StepMetrics, TrainState, train_step
+from experiments.step import Batch, Recipe, StepMetrics, TrainState, train_step
 
 MAX_CHUNK = 512
 
@@ -51,7 +50,7 @@ def resident_step(
 ) -> tuple[TrainState, StepMetrics]:
     """One step on the batch that the epoch's order has for it."""
     row = batches.order[state.step % len(batches.order)].reshape(-1)
-    return train_step(recipe, state, ArrayData(batches.images[row], batches.labels[row]))
+    return train_step(recipe, state, Batch(batches.images[row], batches.labels[row]))
 
 
 def resident_steps(recipe: Recipe, state: TrainState, batches: Batches, count: jax.Array) -> Chunk:

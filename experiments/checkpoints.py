@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
@@ -85,9 +86,9 @@ class Checkpoints:
                 state=ocp.args.StandardRestore(shapes), digest=ocp.args.JsonRestore()
             ),
         )
-        if digest(items.state) != items.digest["crc32"]:
+        if digest(items["state"]) != items["digest"]["crc32"]:
             raise ValueError("its arrays do not match the CRC-32 that was saved with them")
-        return items.state
+        return items["state"]
 
     def _set_aside(self, step: int) -> Path:
         target = self._directory.parent / "damaged" / str(step)
@@ -103,12 +104,9 @@ def digest(state: TrainState) -> int:
     """CRC-32 over the bytes of all arrays, in the order of the tree."""
     crc = 0
     for leaf in jax.tree.leaves(state):
-        values = (
-            jax.random.key_data(leaf)
-            if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-            else leaf
-        )
-        crc = zlib.crc32(np.ascontiguousarray(np.asarray(values)), crc)
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        values = np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+        crc = zlib.crc32(values.tobytes(), crc)
     return crc
 
 

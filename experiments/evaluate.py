@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from experiments.data import PADDING_LABEL, ArrayData, DataInfo, normalize
-from experiments.step import Recipe, TrainState
+from experiments.step import Batch, Recipe, TrainState
 
 
 class Evaluation(NamedTuple):
@@ -31,13 +31,12 @@ class Sums(NamedTuple):
 Evaluate = Callable[[TrainState], Evaluation]
 
 
-def batch_sums(recipe: Recipe, info: DataInfo, state: TrainState, batch: ArrayData) -> Sums:
+def batch_sums(recipe: Recipe, info: DataInfo, state: TrainState, batch: Batch) -> Sums:
     """Sums over a batch, in inference mode; examples of label -1 are padding."""
     variables = {"params": state.params, "batch_stats": state.statistics}
-    logits = recipe.network.apply(
-        variables, normalize(jnp.asarray(batch.images), info), train=False
-    )
-    counted = jnp.asarray(batch.labels) != PADDING_LABEL
+    inputs = normalize(batch.images, info)
+    logits = cast(jax.Array, recipe.network.apply(variables, inputs, train=False))
+    counted = batch.labels != PADDING_LABEL
     labels = jnp.where(counted, batch.labels, 0)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return Sums(
@@ -50,7 +49,7 @@ def batch_sums(recipe: Recipe, info: DataInfo, state: TrainState, batch: ArrayDa
 def make_evaluation(
     recipe: Recipe,
     info: DataInfo,
-    batches: Callable[[], Iterable[ArrayData]],
+    batches: Callable[[], Iterable[Batch]],
     replicated: jax.sharding.Sharding,
 ) -> Evaluate:
     """Compile the evaluation of one split.

@@ -1,26 +1,14 @@
-"""A config brought to life: data, network, recipe, compiled step and compiled evaluation."""
+"""A config brought to life: images, network, recipe, compiled step and compiled evaluation."""
 
-import dataclasses
-from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import jax
 
-from experiments.config import Data, Execution, TrainConfig
-from experiments.data import (
-    ArrayData,
-    Augmentation,
-    DataInfo,
-    Dataset,
-    describe_stream,
-    evaluation_stream,
-    load,
-    split_validation,
-    to_device,
-    train_stream,
-)
-from experiments.evaluate import Evaluate, make_evaluation, whole_batches
-from experiments.feed import Feed, ResidentFeed, StreamedFeed
+from experiments.config import Execution, TrainConfig
+from experiments.data import Augmentation, DataInfo
+from experiments.evaluate import Evaluate, make_evaluation
+from experiments.feed import Feed
+from experiments.images import open_images
 from experiments.machine import chosen_devices
 from experiments.milestones import Milestones
 from experiments.networks import build_network
@@ -29,10 +17,7 @@ from experiments.pmapped import Pmapped
 from experiments.sharded import Sharded, Split
 from experiments.step import Recipe, TrainState, initial_state
 
-EVALUATION_BATCH = 500
-VALIDATION_SEED = 0
-
-PARALLEL = {"jit": Sharded, "pmap": Pmapped}
+PLACEMENTS = {"jit": Sharded, "pmap": Pmapped}
 
 
 class Experiment(NamedTuple):
@@ -58,40 +43,28 @@ class Experiment(NamedTuple):
 
 
 def set_up(config: TrainConfig, execution: Execution) -> Experiment:
-    """Load the data, build and initialize the network, place both on the devices.
+    """Load the images, build and initialize the network, place both on the devices.
 
     Raises:
         ValueError: if the devices do not divide the batch, the batch is larger than the data set,
-            or a streamed data set is asked for a part.
+            or the data, the network and the scheme do not go together.
     """
     mesh = Sharded(chosen_devices(execution.devices))
     check_batch(config.data.batch_size, len(mesh.devices))
-    placement = PARALLEL[execution.parallel](mesh.devices)
-    dataset = None if config.data.image_size else select_images(config, execution)
-    info = dataset.info if dataset else describe(config.data, execution)
-    steps_per_epoch = info.train_size // config.data.batch_size
-    if not steps_per_epoch:
-        raise ValueError(
-            f"a batch of {config.data.batch_size} is more than the {info.train_size} training "
-            "images; choose a smaller --batch-size"
-        )
-    total_steps = max(1, round(config.optimization.epochs * steps_per_epoch))
-    recipe = make_recipe(config, info, total_steps, steps_per_epoch)
-    on_devices = in_parallel(recipe, config, info, placement.axis_name)
+    placement = PLACEMENTS[execution.parallel](mesh.devices)
+    images = open_images(config, execution, mesh)
+    steps = steps_per_epoch(images.info, config.data.batch_size)
+    total = max(1, round(config.optimization.epochs * steps))
+    recipe = make_recipe(config, images.info, total, steps)
+    on_device = in_parallel(recipe, config, images.info, placement.axis_name)
+    whole = mesh.shardings[Split.WHOLE]
     return Experiment(
-        steps_per_epoch=steps_per_epoch,
-        milestones=Milestones(
-            total_steps, config.eval_epochs * steps_per_epoch, execution.checkpoint_steps
-        ),
+        steps_per_epoch=steps,
+        milestones=Milestones(total, config.eval_epochs * steps, execution.checkpoint_steps),
         recipe=recipe,
-        initial=mesh.replicate(first_state(recipe, config.seed, info)),
-        feed=make_feed(config, execution, placement, on_devices, dataset),
-        evaluate=make_evaluation(
-            recipe,
-            info,
-            held_out(config.data, execution, mesh, dataset),
-            mesh.shardings[Split.WHOLE],
-        ),
+        initial=mesh.replicate(first_state(recipe, config.seed, images.info)),
+        feed=images.feed(placement, on_device),
+        evaluate=make_evaluation(recipe, images.info, images.held_out, whole),
         split="validation" if config.data.validation else "test",
     )
 
@@ -104,26 +77,14 @@ def check_batch(batch_size: int, devices: int) -> None:
         )
 
 
-def select_images(config: TrainConfig, execution: Execution) -> Dataset:
-    """The images in memory that a config trains and evaluates on."""
-    dataset, data = load(config.data.dataset, execution.data_dir), config.data
-    train, test = dataset.train, dataset.test
-    if data.validation:
-        train, test = split_validation(train, data.validation, VALIDATION_SEED)
-    train = ArrayData(*(array[: data.train_examples] for array in train))
-    sizes = {"train_size": len(train.labels), "test_size": len(test.labels)}
-    return Dataset(dataclasses.replace(dataset.info, **sizes), train, test)
-
-
-def describe(data: Data, execution: Execution) -> DataInfo:
-    """The description of a data set that is streamed, whole."""
-    if data.train_examples is not None or data.validation:
+def steps_per_epoch(info: DataInfo, batch_size: int) -> int:
+    """Full batches in the training images."""
+    if info.train_size < batch_size:
         raise ValueError(
-            "--train-examples and --validation need the data set in memory; "
-            "leave out --image-size, or them"
+            f"a batch of {batch_size} is more than the {info.train_size} training images; "
+            "choose a smaller --batch-size"
         )
-    assert data.image_size is not None  # what makes it streamed
-    return describe_stream(data.dataset, data.image_size, execution.data_dir)
+    return info.train_size // batch_size
 
 
 def make_recipe(
@@ -151,47 +112,3 @@ def in_parallel(
 def first_state(recipe: Recipe, seed: int, info: DataInfo) -> TrainState:
     """The state before the first step, from one compiled program."""
     return jax.jit(lambda key: initial_state(recipe, key, info.image_shape))(jax.random.key(seed))
-
-
-def make_feed(
-    config: TrainConfig,
-    execution: Execution,
-    placement: Sharded,
-    recipe: Recipe,
-    dataset: Dataset | None,
-) -> Feed:
-    """The training images: ``dataset`` where there is one, else streamed."""
-    data = config.data
-    if dataset is not None:
-        return ResidentFeed(placement, recipe, dataset.train, data.batch_size, config.seed)
-    assert data.image_size is not None  # what makes it streamed
-    stream = train_stream(
-        data.dataset,
-        batch_size=data.batch_size,
-        image_size=data.image_size,
-        seed=config.seed,
-        data_dir=execution.data_dir,
-    )
-    return StreamedFeed(placement, recipe, stream)
-
-
-def held_out(
-    data: Data, execution: Execution, mesh: Sharded, dataset: Dataset | None
-) -> Callable[[], Iterable[ArrayData]]:
-    """What gives the batches of images held out, split over the mesh."""
-    devices = len(mesh.devices)
-    batch_size = -(-EVALUATION_BATCH // devices) * devices
-    if dataset is not None:
-        batches = [
-            ArrayData(*(mesh.split(array, Split.ROWS) for array in batch))
-            for batch in whole_batches(dataset.test, batch_size)
-        ]
-        return lambda: batches
-    assert data.image_size is not None  # what makes it streamed
-    stream = evaluation_stream(
-        data.dataset,
-        batch_size=batch_size,
-        image_size=data.image_size,
-        data_dir=execution.data_dir,
-    )
-    return lambda: to_device(stream, mesh.shardings[Split.ROWS])

@@ -1,17 +1,17 @@
 """Training data on its way into the step: resident on the devices, or streamed from disk."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
-import grain
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.advance import Batches, compile_steps, fetch
-from experiments.data import ArrayData, epoch_order, to_device
+from experiments.data import ArrayData, epoch_order
 from experiments.sharded import Sharded, Split
-from experiments.step import Recipe, StepMetrics, TrainState, train_step
+from experiments.step import Batch, Recipe, StepMetrics, TrainState, train_step
 
 
 class Feed(Protocol):
@@ -21,7 +21,7 @@ class Feed(Protocol):
         """``count`` steps from ``step`` on, all within one epoch; metrics are arrays (count,)."""
         ...
 
-    def batch(self, step: int) -> ArrayData:
+    def batch(self, step: int) -> Batch:
         """The images and labels of the update from ``step`` to the next."""
         ...
 
@@ -53,9 +53,9 @@ class ResidentFeed:
     def run(self, state: TrainState, step: int, count: int) -> tuple[TrainState, StepMetrics]:
         return self._advance(state, self._batches(step // self._steps), count)
 
-    def batch(self, step: int) -> ArrayData:
+    def batch(self, step: int) -> Batch:
         row = self._order(step // self._steps)[step % self._steps]
-        return ArrayData(self._host.images[row], self._host.labels[row])
+        return Batch(jnp.asarray(self._host.images[row]), jnp.asarray(self._host.labels[row]))
 
     @property
     def _steps(self) -> int:
@@ -78,20 +78,26 @@ class StreamedFeed:
     Args:
         placement: of arrays on the devices.
         recipe: of the step.
-        stream: endless batches, a pure function of their number.
+        batches_from: gives the batches of a step and all after it, split over the devices.
     """
 
-    def __init__(self, placement: Sharded, recipe: Recipe, stream: grain.IterDataset) -> None:
+    def __init__(
+        self,
+        placement: Sharded,
+        recipe: Recipe,
+        batches_from: Callable[[int], Iterator[Batch]],
+    ) -> None:
         self._placement = placement
-        splits = ArrayData(Split.ROWS, Split.ROWS)  # type: ignore[arg-type] -- a tree like ArrayData
-        self._step = placement.compile(functools.partial(train_step, recipe), splits)
-        self._stream = stream
+        self._step = placement.compile(
+            functools.partial(train_step, recipe), Batch(Split.ROWS, Split.ROWS)
+        )
+        self._batches_from = batches_from
         self._next = -1
-        self._batches: Iterator[ArrayData] = iter(())
+        self._batches: Iterator[Batch] = iter(())
 
     def run(self, state: TrainState, step: int, count: int) -> tuple[TrainState, StepMetrics]:
         if step != self._next:
-            self._batches = self._from(step)
+            self._batches = self._batches_from(step)
         record = []
         for _ in range(count):
             state, metrics = self._step(state, self._placement.rows(next(self._batches)))
@@ -99,8 +105,5 @@ class StreamedFeed:
         self._next = step + count
         return state, fetch(record)
 
-    def batch(self, step: int) -> ArrayData:
-        return next(self._from(step))
-
-    def _from(self, step: int) -> Iterator[ArrayData]:
-        return to_device(self._stream, self._placement.shardings[Split.ROWS], first_step=step)
+    def batch(self, step: int) -> Batch:
+        return next(self._batches_from(step))

@@ -5,12 +5,16 @@ import platform
 import resource
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
 
 import flax
 import jax
-import jaxlib
 
 from experiments.config import Execution
+
+Device = Any
+"""A jax.Device, which type checkers take for a variable."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,11 @@ def describe_machine(execution: Execution, precision: str) -> Machine:
         processes=jax.process_count(),
         cores=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
         versions=f"Python {platform.python_version()}, JAX {jax.__version__}, "
-        f"jaxlib {jaxlib.__version__}, Flax {flax.__version__}",
+        f"jaxlib {version('jaxlib')}, Flax {flax.__version__}",
     )
 
 
-def chosen_devices(count: int | None) -> list[jax.Device]:
+def chosen_devices(count: int | None) -> list[Device]:
     """The first ``count`` devices, or all.
 
     Raises:

@@ -33,12 +33,11 @@ def build_network(config: TrainConfig, num_classes: int, axis_name: str | None =
 
 
 def _mlp(model: MLP, init: Initializers, num_classes: int, dtype: DTypeLike) -> nn.Module:
-    if init.residual != "plain":
+    if init.hidden is None or init.head is None or init.residual != "plain":
         raise ValueError(
             f"scheme {init.residual!r} scales residual branches, and an MLP has none; "
             "choose 'he' or 'idinit', or a residual network"
         )
-    assert init.hidden is not None  # only Fixup, refused above, leaves it open
     return models.MLP(
         features=model.features,
         num_classes=num_classes,

@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from experiments.data import ArrayData
-from experiments.step import Recipe, TrainState, augmented, smoothed_loss
+from experiments.step import Batch, Recipe, TrainState, augmented, smoothed_loss
 
 
 class Offence(NamedTuple):
@@ -36,7 +35,7 @@ class NonFiniteError(FloatingPointError):
         self.layer = offence.layer
 
 
-def find_offence(recipe: Recipe, state: TrainState, batch: ArrayData) -> Offence:
+def find_offence(recipe: Recipe, state: TrainState, batch: Batch) -> Offence:
     """Repeat a step operation by operation, up to the first value that is not finite.
 
     Args:
@@ -56,7 +55,7 @@ def find_offence(recipe: Recipe, state: TrainState, batch: ArrayData) -> Offence
     inputs = augmented(recipe, state, batch)
 
     def loss(params: Any) -> jax.Array:
-        return smoothed_loss(recipe, params, state.statistics, inputs, jnp.asarray(batch.labels))[0]
+        return smoothed_loss(recipe, params, state.statistics, inputs, batch.labels)[0]
 
     program = jax.make_jaxpr(jax.value_and_grad(loss))(state.params)
     for scope, operation in bad_operations(program, jax.tree.leaves(state.params)):

@@ -28,7 +28,7 @@ class Sharded:
 
     axis_name = None
 
-    def __init__(self, devices: Sequence[jax.Device]) -> None:
+    def __init__(self, devices: Sequence[Any]) -> None:
         self.devices = tuple(devices)
         mesh = Mesh(np.asarray(devices), (DEVICE_AXIS,))
         self.shardings = {how: NamedSharding(mesh, PartitionSpec(*how.value)) for how in Split}

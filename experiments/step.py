@@ -7,9 +7,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from experiments.data import ArrayData, Augmentation, Crops, apply_crops, draw_crops
+from experiments.data import Augmentation, Crops, apply_crops, draw_crops
 
 DEVICE_AXIS = "devices"
+
+
+class Batch(NamedTuple):
+    """Images uint8 (N, H, W, C) and labels int32 (N,), on the devices; or a tree of that form."""
+
+    images: Any
+    labels: Any
 
 
 class TrainState(NamedTuple):
@@ -86,9 +93,7 @@ def initial_state(recipe: Recipe, key: jax.Array, image_shape: tuple[int, int, i
     )
 
 
-def train_step(
-    recipe: Recipe, state: TrainState, batch: ArrayData
-) -> tuple[TrainState, StepMetrics]:
+def train_step(recipe: Recipe, state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
     """One update, or none if the loss or the gradient is not finite, or once was.
 
     Args:
@@ -124,7 +129,7 @@ def train_step(
     return advance_if(finite & ~state.halted, updated, state), metrics
 
 
-def augmented(recipe: Recipe, state: TrainState, batch: ArrayData) -> jax.Array:
+def augmented(recipe: Recipe, state: TrainState, batch: Batch) -> jax.Array:
     """The network's input at this step: float32, cropped and flipped by the step's own key."""
     devices = 1 if recipe.axis_name is None else jax.lax.axis_size(recipe.axis_name)
     key = jax.random.fold_in(state.key, state.step)

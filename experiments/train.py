@@ -124,10 +124,10 @@ def stop_unless_finite(experiment: Experiment, state: TrainState, metrics: StepM
     finite = np.isfinite(metrics.loss) & np.isfinite(metrics.gradient_norm)
     if finite.all():
         return
-    step = int(state.step)
+    step, first = int(state.step), int(np.argmin(finite))
     offence = find_offence(experiment.recipe, state, experiment.feed.batch(step))
-    first = int(np.argmin(finite))
-    raise NonFiniteError(step + 1, offence, metrics.loss[first], metrics.gradient_norm[first])
+    loss, gradient_norm = float(metrics.loss[first]), float(metrics.gradient_norm[first])
+    raise NonFiniteError(step + 1, offence, loss, gradient_norm)
 
 
 def evaluation_line(step: int, experiment: Experiment, evaluation: Evaluation) -> str:
