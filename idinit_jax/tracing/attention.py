@@ -37,7 +37,7 @@ def find_attention(line: StraightLine, flow: Flow, sums: set[int]) -> Attention:
             found.setdefault(index, {})[part] = None
 
     for index, node in enumerate(line.nodes):
-        if not _weighs_values(line, flow, index, node):
+        if not _weighs_values(flow, index, node):
             continue
         side = int(Trait.PROBABILITY in flow.traits[node.inputs[1]])
         axis = node.params["dimension_numbers"][0][side][0]
@@ -77,14 +77,14 @@ def nearest_contractions(line: StraightLine, flow: Flow, value: int, stops: set[
     return found
 
 
-def _weighs_values(line: StraightLine, flow: Flow, index: int, node: Node) -> bool:
+def _weighs_values(flow: Flow, index: int, node: Node) -> bool:
+    """Whether a node sums one signal with the probabilities that another one gives."""
     if node.operation != "dot_general" or index in flow.by_node:
         return False
-    if not all(flow.is_data[value] for value in node.inputs):
+    contracting, _ = node.params["dimension_numbers"]
+    if not contracting[0] or not all(flow.is_data[value] for value in node.inputs):
         return False
-    probabilities = [Trait.PROBABILITY in flow.traits[value] for value in node.inputs]
-    del line
-    return sum(probabilities) == 1
+    return sum(Trait.PROBABILITY in flow.traits[value] for value in node.inputs) == 1
 
 
 def _logits(line: StraightLine, flow: Flow, value: int, axis: int) -> tuple[int, int] | None:

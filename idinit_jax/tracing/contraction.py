@@ -74,11 +74,21 @@ def conv_dims(params: dict[str, Any]) -> WeightDims:
     return WeightDims((in_dim,), (out_dim,))
 
 
-def gather_dims(params: dict[str, Any], rank: int) -> WeightDims:
-    """Dimensions of the table: looked up by index, or carried along."""
-    numbers = params["dimension_numbers"]
-    indexed = tuple(numbers.start_index_map)
-    return WeightDims(indexed, tuple(axis for axis in range(rank) if axis not in indexed))
+def ragged_dot_dims(params: dict[str, Any], rank: int) -> WeightDims:
+    """Dimensions of the kernels of a ragged_dot_general, its right operand."""
+    numbers = params["ragged_dot_dimension_numbers"]
+    contracting, batch = numbers.dot_dimension_numbers
+    contracted = tuple(contracting[1])
+    grouped = (*batch[1], *numbers.rhs_group_dimensions)
+    produced = tuple(axis for axis in range(rank) if axis not in {*contracted, *grouped})
+    return WeightDims(contracted, produced, grouped)
+
+
+def lookup_dims(slice_sizes: Sequence[int], shape: Sequence[int]) -> WeightDims:
+    """Dimensions of a table: those that a slice takes whole are carried along."""
+    pairs = list(enumerate(zip(slice_sizes, shape, strict=True)))
+    indexed = tuple(axis for axis, (taken, size) in pairs if taken < size)
+    return WeightDims(indexed, tuple(axis for axis, _ in pairs if axis not in indexed))
 
 
 def kernels_and_modifiers(

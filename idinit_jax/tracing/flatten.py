@@ -132,8 +132,12 @@ def nonlinearity_name(eqn: core.JaxprEqn) -> str | None:
     if name not in NONLINEARITIES or len(eqn.outvars) != 1:
         return None
     arrays = [var for var in eqn.invars if not isinstance(var, core.Literal)]
-    same_shape = [var for var in arrays if var.aval.shape == eqn.outvars[0].aval.shape]
+    same_shape = [var for var in arrays if _shape(var.aval) == _shape(eqn.outvars[0].aval)]
     return name if len(same_shape) == 1 else None
+
+
+def _shape(aval: Any) -> tuple[int, ...]:
+    return tuple(getattr(aval, "shape", ()))
 
 
 class _Writer:
@@ -149,7 +153,7 @@ class _Writer:
         self.conditionals: set[Site] = set()
 
     def value(self, aval: Any, producer: int | None = None) -> int:
-        self.shapes.append(tuple(getattr(aval, "shape", ())))
+        self.shapes.append(_shape(aval))
         self.dtypes.append(getattr(aval, "dtype", None))
         self.producers.append(producer)
         return len(self.shapes) - 1
@@ -205,6 +209,8 @@ class _Writer:
             return self.while_loop(eqn, inputs, site, repeats)
         if operation == "cond":
             return self.conditional(eqn, inputs, site, repeats)
+        if operation == "unstack":
+            return self.unstack(eqn, inputs, site, repeats)
         avals = [var.aval for var in eqn.outvars]
         if nonlinearity := nonlinearity_name(eqn):
             params = {"name": nonlinearity}
@@ -215,13 +221,25 @@ class _Writer:
             return self.reshard(outputs, eqn.outvars, site, repeats)
         return self.node(operation, dict(eqn.params), inputs, avals, site, repeats)
 
+    def unstack(self, eqn: core.JaxprEqn, inputs: list[int], site: Site, repeats: int) -> list[int]:
+        """Every position of an axis by itself, as older versions of JAX write it too."""
+        axis, shape = eqn.params["axis"], self.shapes[inputs[0]]
+        thin = jax.ShapeDtypeStruct((*shape[:axis], 1, *shape[axis + 1 :]), self.dtypes[inputs[0]])
+        outputs = []
+        for index, var in enumerate(eqn.outvars):
+            starts = tuple(index if here == axis else 0 for here in range(len(shape)))
+            piece = self.node("slice", {"start_indices": starts}, inputs, [thin], site, repeats)
+            dropped = {"dimensions": (axis,)}
+            outputs += self.node("squeeze", dropped, piece, [var.aval], site, repeats)
+        return outputs
+
     def reshard(
         self, values: Sequence[int], variables: Sequence[Any], site: Site, repeats: int
     ) -> list[int]:
         """The values under the shapes that the other side of a shard_map sees."""
         return [
             value
-            if self.shapes[value] == tuple(getattr(var.aval, "shape", ()))
+            if self.shapes[value] == _shape(var.aval)
             else self.node(RESHARD, {}, [value], [var.aval], site, repeats)[0]
             for value, var in zip(values, variables, strict=True)
         ]

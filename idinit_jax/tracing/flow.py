@@ -9,12 +9,12 @@ import functools
 import math
 import operator
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
 from idinit_jax.tracing import contraction as contractions
-from idinit_jax.tracing import flatten, lineage
+from idinit_jax.tracing import flatten, lineage, operations
 from idinit_jax.tracing.contraction import Contraction, Share
 from idinit_jax.tracing.flatten import Node, StraightLine
 from idinit_jax.tracing.lineage import Lineage
@@ -59,7 +59,7 @@ class Flow(NamedTuple):
         scales: node -> parameters that it scales the data by.
         activations: contraction -> elementwise operations applied to its output, in order.
         normalized: contractions whose output is normalized.
-        tokens: parameters that a kernel consumes like a signal, which `analyse` should be told.
+        signals: values that a kernel consumes like a signal, which `analyse` should be told of.
     """
 
     is_data: list[bool]
@@ -72,45 +72,8 @@ class Flow(NamedTuple):
     scales: dict[int, tuple[int, ...]]
     activations: dict[int, list[str]]
     normalized: set[int]
-    tokens: set[int]
+    signals: set[int]
 
-
-_SHAPE_ONLY = frozenset(
-    [
-        "reshape",
-        "transpose",
-        "squeeze",
-        "broadcast_in_dim",
-        "slice",
-        "dynamic_slice",
-        "concatenate",
-        "pad",
-        "split",
-        "rev",
-        "convert_element_type",
-        "copy",
-        "copy_p",
-        "reduce_precision",
-        "stop_gradient",
-        "sharding_constraint",
-        "optimization_barrier",
-        "expand_dims",
-        "select_n",
-        "neg",
-        "name",
-        "pvary",
-        "reshard",
-        "mesh_cast",
-    ]
-) | {flatten.LAYER_SLICE, flatten.LAYER_STACK, flatten.RESHARD, flatten.CARRY, flatten.JOIN}
-_ARITHMETIC = frozenset(["add", "sub", "mul", "div", "add_any"])
-_CONTRACTING = frozenset(["dot_general", "conv_general_dilated", "gather"])
-_POOLING = frozenset(["reduce_window", "reduce_window_max", "reduce_window_sum", "max_pool"])
-_REDUCTIONS = frozenset(
-    ["reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "argmax", "argmin"]
-)
-_SATURATING = frozenset(["exp", "logistic", "tanh", "erf"])
-_SQUASHING = frozenset(["sigmoid", "hard_sigmoid", "log_sigmoid", "logistic", "tanh", "hard_tanh"])
 
 # What a function of a value has in common with the value.
 _KEPT_BY_FUNCTIONS = (
@@ -118,14 +81,14 @@ _KEPT_BY_FUNCTIONS = (
 )
 
 
-def analyse(line: StraightLine, tokens: frozenset[int] = frozenset()) -> Flow:
+def analyse(line: StraightLine, signals: frozenset[int] = frozenset()) -> Flow:
     """Follow data and parameters through the program.
 
     Args:
         line: the program.
-        tokens: leaves of the parameter tree that are signals themselves, such as learned queries.
+        signals: values that are signals although no input reaches them, such as learned queries.
     """
-    return _Analysis(line, tokens).run()
+    return _Analysis(line, signals).run()
 
 
 def reached(line: StraightLine, seeds: Sequence[int]) -> list[bool]:
@@ -151,11 +114,11 @@ def reached(line: StraightLine, seeds: Sequence[int]) -> list[bool]:
 class _Analysis:
     """The tables that the pass fills, and one method a kind of node."""
 
-    def __init__(self, line: StraightLine, tokens: frozenset[int]) -> None:
+    def __init__(self, line: StraightLine, signals: frozenset[int]) -> None:
         self.line = line
         count = len(line.shapes)
         inputs = [value for value in line.inputs if _carries_signal(line.dtypes[value])]
-        self.is_data = reached(line, [*inputs, *(line.params[leaf] for leaf in tokens)])
+        self.is_data = reached(line, [*inputs, *signals])
         self.sources = [0] * count
         for bit, value in enumerate(inputs):
             self.sources[value] = 1 << bit
@@ -163,7 +126,7 @@ class _Analysis:
         self.is_state = [value in state for value in range(count)]
         self.lineages: list[tuple[Lineage, ...]] = [()] * count
         for leaf, value in enumerate(line.params):
-            if leaf not in tokens:
+            if value not in signals:
                 self.lineages[value] = (lineage.stored(leaf, line.shapes[value]),)
         self.traits = [Trait.NONE] * count
         self.origins: list[tuple[int, ...]] = [()] * count
@@ -175,7 +138,7 @@ class _Analysis:
         self.scales: dict[int, tuple[int, ...]] = {}
         self.activations: dict[int, list[str]] = {}
         self.normalized: set[int] = set()
-        self.tokens: set[int] = set()
+        self.signals: set[int] = set()
 
     def run(self) -> Flow:
         for index, node in enumerate(self.line.nodes):
@@ -194,7 +157,7 @@ class _Analysis:
             self.scales,
             self.activations,
             self.normalized,
-            self.tokens,
+            self.signals,
         )
 
     # Arrays that the data do not reach.
@@ -205,10 +168,12 @@ class _Analysis:
         operands = [self.lineages[value] for value in node.inputs]
         if node.operation == "dot_general" and all(operands):
             pair = [shapes[value] for value in node.inputs]
-            if not self.tokens:  # what follows the first one may change once it counts as data
-                self.tokens |= contractions.learned_signals(operands)
+            if not self.signals:  # what follows the first one may change once it counts as data
+                learned = contractions.learned_signals(operands)
+                self.signals |= {self.line.params[leaf] for leaf in learned}
             found = contractions.product(operands, node.params, pair)
         else:
+            self.signals |= self.constant_signals(node, operands)
             position = known[-1] if len(node.inputs) > 1 else None
             found = tuple(
                 lineage.through(
@@ -228,6 +193,19 @@ class _Analysis:
             self.is_state[value] = any(self.is_state[read] for read in node.inputs)
             self.traits[value] = self.parameter_traits(node)
         self.propagate_constant(node, known)
+
+    def constant_signals(self, node: Node, operands: list[tuple[Lineage, ...]]) -> set[int]:
+        """Tables that a kernel consumes like a signal, such as sines of the position."""
+        if node.operation not in operations.PRODUCTS or not any(operands):
+            return set()
+        return {
+            value
+            for value, held in zip(node.inputs, operands, strict=True)
+            if not held
+            and not self.is_state[value]
+            and value not in self.line.constants
+            and _carries_signal(self.line.dtypes[value])
+        }
 
     def parameter_traits(self, node: Node) -> Trait:
         """A root of the model's state, such as a running variance, makes a norm's statistic."""
@@ -280,13 +258,13 @@ class _Analysis:
             dims, groups = contractions.conv_dims(node.params), node.params["feature_group_count"]
             features = frozenset({node.params["dimension_numbers"].out_spec[1]})
         elif operation == "gather" and side == 0:
-            dims = contractions.gather_dims(node.params, ranks[0])
+            dims = contractions.lookup_dims(node.params["slice_sizes"], self.line.shapes[weight])
             features = frozenset(node.params["dimension_numbers"].offset_dims)
         elif operation == "dynamic_slice" and side == 0:
-            sizes = node.params["slice_sizes"]
-            looked_up = tuple(axis for axis, size in enumerate(sizes) if size == 1)
-            rest = tuple(axis for axis in range(ranks[0]) if axis not in looked_up)
-            dims, features = contractions.WeightDims(looked_up, rest), frozenset(rest)
+            dims = contractions.lookup_dims(node.params["slice_sizes"], self.line.shapes[weight])
+            features = frozenset(dims.produced)
+        elif operation == "ragged_dot_general" and side == 1:
+            dims, features = contractions.ragged_dot_dims(node.params, ranks[1]), frozenset({1})
         else:
             return False
         whole, modifiers = contractions.kernels_and_modifiers(self.lineages[weight])
@@ -343,20 +321,23 @@ class _Analysis:
         kept = self.inherited(node, data)
         operation = node.operation
         every = [self.traits[value] for value in node.inputs]
-        if operation in _REDUCTIONS:
+        if operation in operations.REDUCTIONS:
             kept |= Trait.REDUCED
         if operation in ("rsqrt", "sqrt", "pow") and kept & Trait.REDUCED:
             kept |= Trait.STATISTIC
-        if operation in _SATURATING or node.params.get("name") in _SQUASHING:
+        if operation in operations.SATURATING or node.params.get("name") in operations.SQUASHING:
             kept |= Trait.SATURATING
         if operation == "exp":
             kept |= Trait.PROBABILITY
         if operation == "eq":
             kept |= Trait.ONE_HOT
-        if operation in ("mul", "div") and self.main_operand(node, data) is not None:
-            if any(Trait.STATISTIC in traits for traits in every):
-                kept = (kept | Trait.NORMALIZED) & ~(Trait.STATISTIC | Trait.REDUCED)
-        if data and operation not in _CONTRACTING and self.grows(node, data):
+        if (
+            operation in ("mul", "div")
+            and self.main_operand(node, data) is not None
+            and any(Trait.STATISTIC in traits for traits in every)
+        ):
+            kept = (kept | Trait.NORMALIZED) & ~(Trait.STATISTIC | Trait.REDUCED)
+        if data and operation not in operations.CONTRACTIONS and self.grows(node, data):
             kept |= Trait.EXPANDED
         if operation == "dot_general" and any(Trait.PROBABILITY in traits for traits in every):
             kept |= Trait.ATTENDED
@@ -365,11 +346,14 @@ class _Analysis:
 
     def inherited(self, node: Node, data: list[int]) -> Trait:
         """Traits that the output has because its data operands have them."""
-        if not data or node.operation in _CONTRACTING:
+        if not data or node.operation in operations.CONTRACTIONS:
             return Trait.NONE
         traits = [self.traits[value] for value in data]
         common = functools.reduce(operator.and_, traits)
-        if node.operation not in _SHAPE_ONLY and node.operation not in _ARITHMETIC:
+        if (
+            node.operation not in operations.REARRANGEMENTS
+            and node.operation not in operations.ARITHMETIC
+        ):
             return common & _KEPT_BY_FUNCTIONS
         main = self.main_operand(node, data)
         if main is not None:
@@ -381,7 +365,9 @@ class _Analysis:
     def grows(self, node: Node, data: list[int]) -> bool:
         """Whether the signal is repeated over positions that it was not computed for."""
         largest = max(math.prod(self.line.shapes[value]) for value in data)
-        elementwise = node.operation == "broadcast_in_dim" or node.operation in _ARITHMETIC
+        elementwise = (
+            node.operation == "broadcast_in_dim" or node.operation in operations.ARITHMETIC
+        )
         return elementwise and largest < math.prod(self.line.shapes[node.outputs[0]])
 
     def main_operand(self, node: Node, data: list[int]) -> int | None:
@@ -406,16 +392,16 @@ class _Analysis:
             return
         output = node.outputs[0]
         origins = tuple(dict.fromkeys(origin for value in beside for origin in self.origins[value]))
-        if node.operation in _ARITHMETIC or node.operation in _SHAPE_ONLY:
+        if node.operation in operations.ARITHMETIC or node.operation in operations.REARRANGEMENTS:
             for value in node.outputs:
                 self.origins[value] = origins
                 self.features[value] = self.moved_features(node, beside[0])
             self.carry_scales(index, node, data)
             if Trait.NORMALIZED in self.traits[output]:
                 self.normalized.update(origins)
-        elif node.operation in _POOLING:
+        elif node.operation in operations.POOLING:
             self.origins[output], self.features[output] = origins, self.features[beside[0]]
-        elif node.operation not in _REDUCTIONS:
+        elif node.operation not in operations.REDUCTIONS:
             name = node.params.get("name") if node.operation == "nonlinearity" else node.operation
             for origin in origins:
                 self.activations.setdefault(origin, []).append(_described(str(name), node))
@@ -456,7 +442,7 @@ def _regrouped_features(
     return frozenset(index for index, kinds in enumerate(inside) if kinds == {True})
 
 
-def _carries_signal(dtype: object) -> bool:
+def _carries_signal(dtype: Any) -> bool:
     return dtype is not None and any(
         jnp.issubdtype(dtype, kind) for kind in (jnp.number, jnp.bool_)
     )
@@ -476,12 +462,12 @@ def _arithmetic(operation: str, single: Lineage, known: Sequence[float | None]) 
     """Scaling and shifting by numbers is kept, anything else forgets the numbers."""
     if operation in ("rsqrt", "sqrt"):
         return single._replace(root=True, affine=False)
-    if operation in _SHAPE_ONLY:
+    if operation in operations.REARRANGEMENTS:
         return single
     number = next((value for value in known if value is not None), None)
     if operation == "neg":
         return single._replace(factor=-single.factor, offset=-single.offset)
-    if number is None or operation not in _ARITHMETIC:
+    if number is None or operation not in operations.ARITHMETIC:
         return single._replace(affine=False)
     if operation == "mul":
         return single._replace(factor=single.factor * number, offset=single.offset * number)

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from flax.core import DenyList, unfreeze
 
 PyTree = Any
 
@@ -90,7 +90,7 @@ def _has_values(tree: PyTree) -> bool:
 def _own_values(params: PyTree, state: PyTree) -> Callable | None:
     """A model that is already there starts from the values that it holds."""
     if _has_values((params, state)):
-        return lambda key: (params, state)
+        return lambda _: (params, state)
     return None
 
 
@@ -98,14 +98,15 @@ def _adapt_linen(module: nn.Module, inputs: tuple, call_kwargs: dict) -> Model:
     inputs = abstract(inputs)
     dynamic, static = _partition(inputs)
 
+    @jax.jit  # traced once, for the shapes here and for `own` later
     def init(key: jax.Array, dynamic: list) -> PyTree:
         rngs = {"params": key, "dropout": jax.random.fold_in(key, 1)}
         return dict(module.init(rngs, *_combine(dynamic, static), **call_kwargs))
 
     boxed = jax.eval_shape(init, jax.random.key(0), dynamic)
 
-    def split(variables: Mapping) -> tuple[PyTree, PyTree]:
-        variables = dict(nn.meta.unbox(flax.core.unfreeze(variables)))
+    def split(variables: Mapping[str, Any]) -> tuple[PyTree, PyTree]:
+        variables = dict(nn.meta.unbox(unfreeze(dict(variables))))
         return variables.pop("params", {}), variables
 
     def join(params: PyTree, state: PyTree) -> PyTree:
@@ -117,7 +118,7 @@ def _adapt_linen(module: nn.Module, inputs: tuple, call_kwargs: dict) -> Model:
             {"params": params, **state},
             *inputs,
             rngs={"params": key, "dropout": key},
-            mutable=flax.core.DenyList(("params",)),
+            mutable=DenyList(("params",)),
             **call_kwargs,
         )
         return output
@@ -220,6 +221,7 @@ def _adapt_haiku(transformed: Any, inputs: tuple, call_kwargs: dict) -> Model:
     dynamic, static = _partition(inputs)
     stateful = hasattr(transformed, "_fields") and "WithState" in type(transformed).__name__
 
+    @jax.jit  # traced once, for the shapes here and for `own` later
     def init(key: jax.Array, dynamic: list) -> tuple[PyTree, PyTree]:
         values = transformed.init(key, *_combine(dynamic, static), **call_kwargs)
         return values if stateful else (values, {})
@@ -260,7 +262,7 @@ def _adapt_function(function: Callable, inputs: tuple, call_kwargs: dict) -> Mod
         {},
         abstract(tuple(inputs_)),
         _own_values(params, {}),
-        join=lambda params, state: params,
+        join=lambda params, _: params,
         split=lambda params: (params, {}),
     )
 

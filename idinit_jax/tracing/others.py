@@ -25,9 +25,7 @@ def describe_others(
     kernels: set[str],
 ) -> tuple[Parameter, ...]:
     """Every parameter whose path is not among the kernels, in tree order."""
-    effects: dict[int, Effect] = {}
-    for effect in flow.effects:
-        effects.setdefault(effect.lineage.param, effect)
+    effects = _telling_effects(flow)
     ends = {param: index for index, one in enumerate(sums) for param in one.ends}
     described = []
     for leaf, (path, array) in enumerate(
@@ -56,8 +54,21 @@ def describe_others(
     return tuple(described)
 
 
+def _telling_effects(flow: Flow) -> dict[int, Effect]:
+    """Of a parameter's effects the first that it has by itself, else the first.
+
+    Before the data arrive (in the first step of a recurrent cell) parameters meet each other.
+    """
+    effects: dict[int, Effect] = {}
+    for effect in flow.effects:
+        held = effects.setdefault(effect.lineage.param, effect)
+        if effect.lineage.affine and not held.lineage.affine:
+            effects[effect.lineage.param] = effect
+    return effects
+
+
 def kind_of(effect: Effect) -> tuple[ParameterKind, str]:
-    """What a parameter is, by its first effect on the signal."""
+    """What a parameter is, by its effect on the signal."""
     normed = bool(effect.traits & (Trait.NORMALIZED | Trait.STATISTIC))
     if effect.how == "kernel":
         return "kernel_scale", "rescales a kernel before its use"

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 from jax.extend import core
 
 # The address of an equation: its index in the outermost jaxpr, then, for every call, loop or
@@ -31,5 +30,5 @@ class Program:
     params: PyTree
     state: PyTree
     inputs: tuple[PyTree, ...]
-    out_tree: jax.tree_util.PyTreeDef
+    out_tree: Any
     paths: tuple[str, ...]

@@ -1,28 +1,16 @@
 """Residual sums: which operand of an addition is the branch, which the shortcut, what ends it."""
 
-import heapq
 import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from idinit_jax.tracing import ancestry
+from idinit_jax.tracing.ancestry import Ways
 from idinit_jax.tracing.flatten import StraightLine
 from idinit_jax.tracing.flow import Flow, Trait
 
 _ADDITIONS = frozenset(("add", "sub", "add_any"))
-
-
-class Ways(NamedTuple):
-    """Kernels on the paths from an ancestor to a value.
-
-    Attributes:
-        shortest, longest: fewest and most kernels on a path.
-        mixes: whether a path runs through a product of two signals.
-    """
-
-    shortest: int
-    longest: int
-    mixes: bool
 
 
 class Sum(NamedTuple):
@@ -51,12 +39,10 @@ class Sum(NamedTuple):
 def find_sums(line: StraightLine, flow: Flow) -> list[Sum]:
     """All residual sums, in forward order."""
     finder = _Finder(line, flow)
-    candidates = [
-        found
-        for index, node in enumerate(line.nodes)
-        if node.operation in _ADDITIONS and (found := finder.examine(index)) is not None
-    ]
-    return finder.finish(candidates)
+    for index, node in enumerate(line.nodes):
+        if node.operation in _ADDITIONS and (found := finder.examine(index)) is not None:
+            finder.candidates[node.outputs[0]] = found
+    return finder.finish()
 
 
 class _Candidate(NamedTuple):
@@ -74,29 +60,52 @@ class _Finder:
         inputs = [value for value in line.inputs if flow.sources[value]]
         largest = max(inputs, key=lambda value: math.prod(line.shapes[value]), default=None)
         self.main_input = flow.sources[largest] if largest is not None else 0
+        self.candidates: dict[int, _Candidate] = {}
 
     def examine(self, index: int) -> _Candidate | None:
         """The addition as a residual sum, if it is one."""
-        operands = self.line.nodes[index].inputs
         if not self.is_sum_of_signals(index):
             return None
-        ancestor, visited = self.nearest_common_ancestor(*operands)
-        if ancestor is None:
+        operands = self.line.nodes[index].inputs
+        streams = self.streams(*operands)
+        meeting = ancestry.meet(self.line, self.flow, *streams)
+        if meeting is None or ancestry.reads_apart(self.line, meeting):
             return None
-        ways = self.ways(ancestor, visited)
-        first, second = (ways[value] for value in operands)
-        if first.longest < second.shortest:
-            branch = 1
-        elif second.longest < first.shortest:
-            branch = 0
-        else:
+        ancestor = meeting.ancestor
+        ways = ancestry.ways_from(self.line, self.flow, ancestor, meeting.sides)
+        branch = _longer(*(ways[value] for value in streams))
+        if branch is None or streams[branch] != operands[branch]:
             return None
-        shortcut = operands[1 - branch]
+        shortcut = streams[1 - branch]
         if ways[shortcut].mixes or not self.carries_signal(shortcut, operands[branch], ways):
             return None
-        cone = self.ways(ancestor, self.ancestors(operands[branch], ancestor))
-        shortcut_cone = self.ways(ancestor, self.ancestors(shortcut, ancestor))
+        cone, shortcut_cone = (self.cone(end, ancestor) for end in (operands[branch], shortcut))
         return _Candidate(index, branch, ancestor, cone, shortcut_cone, ways[shortcut].longest)
+
+    def streams(self, first: int, second: int) -> tuple[int, int]:
+        """The operands; of x + f(x) only x where the other operand branches off before it.
+
+        In x + f(x) + g(x) the second addition has the shortcut x too.
+        """
+        while (meeting := ancestry.meet(self.line, self.flow, first, second)) is not None:
+            before = first, second
+            if meeting.ancestor not in before:
+                first, second = (self.stream(value, meeting.ancestor) for value in before)
+            if (first, second) == before or first == second:
+                return before
+        return first, second
+
+    def stream(self, value: int, ancestor: int) -> int:
+        """What a residual sum that spans the ancestor is a sum with; any other value itself."""
+        candidate = self.candidates.get(value)
+        if candidate is None or candidate.ancestor > ancestor:
+            return value
+        return self.line.nodes[candidate.node].inputs[1 - candidate.branch_operand]
+
+    def cone(self, end: int, ancestor: int) -> dict[int, Ways]:
+        """Everything between an ancestor and an operand."""
+        values = ancestry.ancestors(self.line, self.flow, end, ancestor)
+        return ancestry.ways_from(self.line, self.flow, ancestor, values)
 
     def is_sum_of_signals(self, index: int) -> bool:
         node, flow = self.line.nodes[index], self.flow
@@ -117,70 +126,15 @@ class _Finder:
         misses_main = not self.flow.sources[shortcut] & self.main_input
         return not (misses_main and self.flow.sources[branch] & self.main_input)
 
-    def parents(self, value: int) -> list[int]:
-        producer = self.line.producers[value]
-        if producer is None:
-            return []
-        return [read for read in self.line.nodes[producer].inputs if self.flow.is_data[read]]
-
-    def nearest_common_ancestor(self, first: int, second: int) -> tuple[int | None, list[int]]:
-        """Values are numbered topologically: walk back from both, always from the latest."""
-        seen = {first: 1, second: 2}
-        heap = [-first, -second]
-        heapq.heapify(heap)
-        visited = []
-        while heap:
-            value = -heapq.heappop(heap)
-            visited.append(value)
-            if seen[value] == 3:
-                return value, visited
-            for parent in self.parents(value):
-                if parent not in seen:
-                    heapq.heappush(heap, -parent)
-                seen[parent] = seen.get(parent, 0) | seen[value]
-        return None, visited
-
-    def ancestors(self, value: int, down_to: int) -> list[int]:
-        """The value and what it depends on, back to the value `down_to`."""
-        seen, stack = {value}, [value]
-        while stack:
-            for parent in self.parents(stack.pop()):
-                if parent >= down_to and parent not in seen:
-                    seen.add(parent)
-                    stack.append(parent)
-        return list(seen)
-
-    def ways(self, ancestor: int, values: list[int]) -> dict[int, Ways]:
-        """For every given value that the ancestor reaches, the kernels on the way."""
-        ways = {ancestor: Ways(0, 0, False)}
-        for value in sorted(values):
-            reaching = [ways[parent] for parent in self.parents(value) if parent in ways]
-            producer = self.line.producers[value]
-            if value == ancestor or not reaching or producer is None:
-                continue
-            kernels = int(producer in self.flow.by_node)
-            mixes = self.line.nodes[producer].operation == "dot_general" and not kernels
-            ways[value] = Ways(
-                min(way.shortest for way in reaching) + kernels,
-                max(way.longest for way in reaching) + kernels,
-                mixes or any(way.mixes for way in reaching),
-            )
-        return ways
-
-    def finish(self, candidates: list[_Candidate]) -> list[Sum]:
+    def finish(self) -> list[Sum]:
         """Drop the merges of parallel branches, then find what ends each branch."""
-        by_value = {self.line.nodes[one.node].outputs[0]: one for one in candidates}
         merges = {
-            inner.node
-            for outer in candidates
+            value
+            for outer in self.candidates.values()
             for value in outer.cone
-            if (inner := by_value.get(value)) is not None and self.merges(inner, outer)
+            if (inner := self.candidates.get(value)) is not None and self.merges(inner, outer)
         }
-        genuine = {
-            value: candidate
-            for value, candidate in by_value.items()
-            if candidate.node not in merges
-        }
+        genuine = {value: one for value, one in self.candidates.items() if value not in merges}
         return [self.sum(candidate, genuine) for candidate in genuine.values()]
 
     def merges(self, inner: _Candidate, outer: _Candidate) -> bool:
@@ -236,7 +190,7 @@ class _Finder:
         return tuple(sorted(tails)), tuple(scales), tuple(ends)
 
     def nested(self, inner: _Candidate, outer: _Candidate) -> list[int]:
-        """Where the branch itself ends in a residual sum: what is left once that is the identity."""
+        """Where a branch ends in a sum itself: what is left once that sum is the identity."""
         operands = self.line.nodes[inner.node].inputs
         shortcut = operands[1 - inner.branch_operand]
         reached = outer.cone.get(shortcut)
@@ -261,3 +215,10 @@ class _Finder:
         producer = self.line.producers[value]
         activated = producer is not None and self.line.nodes[producer].operation == "nonlinearity"
         return int(activated)
+
+
+def _longer(first: Ways, second: Ways) -> int | None:
+    """Which of two ways passes more kernels on every path; None if neither does."""
+    if first.longest < second.shortest:
+        return 1
+    return 0 if second.longest < first.shortest else None

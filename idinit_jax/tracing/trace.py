@@ -1,5 +1,6 @@
 """From a model to its graph."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -91,19 +92,19 @@ def _spread(tree: tuple) -> tuple:
 
 
 def _analyse(line: StraightLine) -> tuple[Flow, list[Sum], Parts]:
-    """Follow the data; where a parameter turns out to be a signal itself, once more."""
-    tokens: frozenset[int] = frozenset()
+    """Follow the data; where something else turns out to be a signal too, once more."""
+    signals: frozenset[int] = frozenset()
     while True:
-        flow = analyse(line, tokens)
-        if flow.tokens:
-            tokens |= flow.tokens
+        flow = analyse(line, signals)
+        if flow.signals:
+            signals |= flow.signals
             continue
         sums = find_sums(line, flow)
         ends = {line.nodes[one.node].outputs[0] for one in sums}
         attention = find_attention(line, flow, ends)
         if not attention.tokens:
             return flow, sums, attention.parts
-        tokens |= attention.tokens
+        signals |= {line.params[leaf] for leaf in attention.tokens}
 
 
 def _kernels(
@@ -215,18 +216,16 @@ def _alternatives(one: Site, other: Site, line: StraightLine) -> bool:
 
 
 def _layer_roles(axes: axes_of.Axes, uses: Sequence[Use], judgement: Judgement) -> tuple[Role, ...]:
-    layers = 1
-    for axis in axes.stack_axes:
-        layers *= axes.view[axis]
     if not axes.stack_axes:
         return ()
+    layers = math.prod(axes.view[axis] for axis in axes.stack_axes)
     if any(use.layer is not None for use in uses):
-        by_layer = {use.layer: use.role for use in uses}
+        by_layer: dict[int | None, Role] = {use.layer: use.role for use in uses}
         return tuple(by_layer.get(layer, uses[0].role) for layer in range(layers))
     if layers == 1:
         first = judgement.first_turn
         return (judgement.last_turn if first == judgement.role else first,)
-    middle = (judgement.role,) * (layers - 2)
+    middle: list[Role] = [judgement.role] * (layers - 2)
     return (judgement.first_turn, *middle, judgement.last_turn)
 
 
@@ -243,5 +242,15 @@ def _residual(program: Program, line: StraightLine, flow: Flow, one: Sum) -> Res
         paths(one.shortcut),
         paths(one.tails),
         tuple(program.paths[param] for param in one.scales),
-        node.repeats,
+        max(node.repeats, _layers_turned(flow, one.branch)),
     )
+
+
+def _layers_turned(flow: Flow, contractions: Sequence[int]) -> int:
+    """Layers that a loop picks from a stack: a while loop does not tell how often it turns."""
+    stacks = (
+        [atom.size for atom, position in share.picked if position is None]
+        for index in contractions
+        for share in flow.contractions[index].shares
+    )
+    return max(map(math.prod, stacks), default=1)

@@ -1,0 +1,106 @@
+"""Where two signals come from: a common ancestor, and the kernels on the ways from it."""
+
+import heapq
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from idinit_jax.tracing.flatten import StraightLine
+from idinit_jax.tracing.flow import Flow
+
+_FIRST, _SECOND, _BOTH = 1, 2, 3
+
+
+class Meeting(NamedTuple):
+    """Where the ways back from two values meet.
+
+    Attributes:
+        ancestor: the nearest value that both depend on.
+        sides: every value on the ways back -> a bit for each of the two that depends on it.
+    """
+
+    ancestor: int
+    sides: dict[int, int]
+
+
+class Ways(NamedTuple):
+    """Kernels on the paths from an ancestor to a value.
+
+    Attributes:
+        shortest, longest: fewest and most kernels on a path.
+        mixes: whether a path runs through a product of two signals.
+    """
+
+    shortest: int
+    longest: int
+    mixes: bool
+
+
+def parents(line: StraightLine, flow: Flow, value: int) -> list[int]:
+    """The values of the signal that an operation makes this one from."""
+    producer = line.producers[value]
+    if producer is None:
+        return []
+    return [read for read in line.nodes[producer].inputs if flow.is_data[read]]
+
+
+def meet(line: StraightLine, flow: Flow, first: int, second: int) -> Meeting | None:
+    """Values are numbered topologically: walk back from both, always from the latest."""
+    sides = {first: _FIRST, second: _SECOND}
+    heap = [-first, -second]
+    heapq.heapify(heap)
+    visited: dict[int, int] = {}
+    while heap:
+        value = -heapq.heappop(heap)
+        visited[value] = sides[value]
+        if sides[value] == _BOTH:
+            return Meeting(value, visited)
+        for parent in parents(line, flow, value):
+            if parent not in sides:
+                heapq.heappush(heap, -parent)
+            sides[parent] = sides.get(parent, 0) | sides[value]
+    return None
+
+
+def reads_apart(line: StraightLine, meeting: Meeting) -> bool:
+    """Whether the two sides take different positions of the ancestor, such as two time steps."""
+    taken: dict[int, set[object]] = {_FIRST: set(), _SECOND: set()}
+    for value, side in meeting.sides.items():
+        producer = line.producers[value]
+        if value != meeting.ancestor and producer is not None:
+            node = line.nodes[producer]
+            if meeting.ancestor in node.inputs:
+                picks = node.operation == "slice" and 1 in line.shapes[value]
+                taken[side].add(tuple(node.params["start_indices"]) if picks else None)
+    both = taken[_FIRST] | taken[_SECOND]
+    return None not in both and all(taken.values()) and not taken[_FIRST] & taken[_SECOND]
+
+
+def ancestors(line: StraightLine, flow: Flow, value: int, down_to: int) -> list[int]:
+    """The value and what it depends on, back to the value `down_to`."""
+    seen, stack = {value}, [value]
+    while stack:
+        for parent in parents(line, flow, stack.pop()):
+            if parent >= down_to and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return list(seen)
+
+
+def ways_from(
+    line: StraightLine, flow: Flow, ancestor: int, values: Iterable[int]
+) -> dict[int, Ways]:
+    """For every given value that the ancestor reaches, the kernels on the way."""
+    ways = {ancestor: Ways(0, 0, False)}
+    for value in sorted(values):
+        reaching = [ways[parent] for parent in parents(line, flow, value) if parent in ways]
+        producer = line.producers[value]
+        if value == ancestor or not reaching or producer is None:
+            continue
+        kernels = int(producer in flow.by_node)
+        mixes = line.nodes[producer].operation == "dot_general" and not kernels
+        ways[value] = Ways(
+            min(way.shortest for way in reaching) + kernels,
+            max(way.longest for way in reaching) + kernels,
+            mixes or any(way.mixes for way in reaching),
+        )
+    return ways

@@ -1,0 +1,26 @@
+"""What the primitives of a jaxpr do to a signal."""
+
+from idinit_jax.tracing import flatten
+
+ARITHMETIC = frozenset(["add", "sub", "mul", "div", "add_any"])
+PRODUCTS = frozenset(["dot_general", "conv_general_dilated", "ragged_dot_general"])
+CONTRACTIONS = PRODUCTS | {"gather"}
+POOLING = frozenset(["reduce_window", "reduce_window_max", "reduce_window_sum", "max_pool"])
+REDUCTIONS = frozenset(
+    ["reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "argmax", "argmin"]
+)
+# Bounded functions, as primitives and by the names of jax.nn.
+SATURATING = frozenset(["exp", "logistic", "tanh", "erf"])
+SQUASHING = frozenset(["sigmoid", "hard_sigmoid", "log_sigmoid", "logistic", "tanh", "hard_tanh"])
+# The same numbers at other positions, under another dtype, sign or sharding.
+REARRANGEMENTS = frozenset(
+    [
+        *("reshape", "transpose", "squeeze", "expand_dims", "broadcast_in_dim", "rev"),
+        *("slice", "dynamic_slice", "concatenate", "pad", "split", "select_n"),
+        *("convert_element_type", "reduce_precision", "neg", "copy", "copy_p", "name"),
+        *("stop_gradient", "optimization_barrier", "sharding_constraint", "reshard"),
+        *("mesh_cast", "pvary", "psum", "psum2", "psum_invariant", "all_gather", "ppermute"),
+        *("all_to_all", "reduce_scatter"),
+        *(flatten.LAYER_SLICE, flatten.LAYER_STACK, flatten.RESHARD, flatten.CARRY, flatten.JOIN),
+    ]
+)
