@@ -1,0 +1,143 @@
+"""From the numbers of a measurement to its rows."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from idinit_jax.signal.rows import ParameterRow, SignalReport, SignalRow
+from idinit_jax.signal.sites import INPUT, OUTPUT, Place, turns_of
+from idinit_jax.signal.softmaxes import Softmax
+from idinit_jax.signal.statistics import Backward, Forward
+from idinit_jax.signal.units import ParameterStatistics, identical_units
+from idinit_jax.tracing.graph import Kernel, ModelGraph, Parameter
+
+if TYPE_CHECKING:
+    from idinit_jax.signal.meter import Statistics
+
+
+def build_report(
+    graph: ModelGraph,
+    places: Sequence[Place],
+    softmaxes: Sequence[Softmax],
+    statistics: "Statistics",
+) -> SignalReport:
+    """Arrange the numbers of a measurement, fetched from the device, as rows in forward order."""
+    parameters = [
+        row
+        for entry, found in zip(graph, statistics.parameters, strict=True)
+        for row in _parameter_rows(entry, found)
+    ]
+    norms = np.array([row.gradient_norm for row in parameters], np.float64)
+    return SignalReport(
+        tuple(_with_gradient_ratios(list(_signal_rows(places, softmaxes, statistics)))),
+        tuple(parameters),
+        float(statistics.loss),
+        float(np.sqrt(np.sum(norms**2))),
+        graph,
+    )
+
+
+def _signal_rows(
+    places: Sequence[Place], softmaxes: Sequence[Softmax], statistics: "Statistics"
+) -> Iterator[SignalRow]:
+    if INPUT in statistics.forward:
+        yield _edge_row("input", statistics.forward[INPUT], None)
+    for place, turn in turns_of([*places, *map(_softmax_place, softmaxes)]):
+        yield _row(place, turn, statistics)
+    yield _edge_row("output", statistics.forward[OUTPUT], statistics.backward[OUTPUT])
+
+
+def _softmax_place(softmax: Softmax) -> Place:
+    return Place("softmax", "softmax", softmax.site, softmax.loops, (), trunk=False)
+
+
+def _row(place: Place, turn: int, statistics: "Statistics") -> SignalRow:
+    site, layer = place.site, place.layer(turn)
+    share = statistics.branch_shares.get(site)
+    use = place.use
+    return SignalRow(
+        name=layer_name(place.name, layer),
+        kind=place.kind,
+        role=use.role if use else "",
+        layer=layer,
+        trunk=place.trunk,
+        nonlinearity=use.nonlinearity if use else None,
+        norm_follows=bool(use and use.norm_follows),
+        parameter=place.kernel.path if place.kernel else "",
+        forward=Forward(*_turn(statistics.forward[site], turn)),
+        backward=Backward(*_turn(statistics.backward[site], turn))
+        if site in statistics.backward
+        else None,
+        gradient_ratio=None,
+        branch_share=None if share is None else _turn([share], turn)[0],
+    )
+
+
+def _edge_row(kind: str, forward: Forward, backward: Backward | None) -> SignalRow:
+    backward = Backward(*map(float, backward)) if backward else None
+    return SignalRow(
+        kind, kind, "", None, False, None, False, "", Forward(*_turn(forward, 0)), backward,
+        None, None,
+    )  # fmt: skip
+
+
+def _turn(statistics: Sequence[np.ndarray], turn: int) -> list[float]:
+    return [float(np.ravel(array)[turn]) for array in statistics]
+
+
+def layer_name(name: str, layer: int | None) -> str:
+    """A name with the layer it has in a stack."""
+    return name if layer is None else f"{name}[{layer}]"
+
+
+def _with_gradient_ratios(rows: list[SignalRow]) -> Iterator[SignalRow]:
+    """Compare each gradient with the next one above it, on the trunk or wherever the row lies."""
+    above: SignalRow | None = None
+    trunk_above: SignalRow | None = None
+    done = []
+    for row in reversed(rows):
+        reference = trunk_above if row.trunk else above
+        done.append(row._replace(gradient_ratio=_ratio(row, reference)))
+        if row.backward is not None:
+            above = row
+            trunk_above = row if row.trunk or row.kind == "output" else trunk_above
+    yield from reversed(done)
+
+
+def _ratio(row: SignalRow, above: SignalRow | None) -> float | None:
+    if row.backward is None or above is None or above.backward is None:
+        return None
+    return _quotient(row.backward.norm, above.backward.norm)
+
+
+def _quotient(numerator: float, denominator: float) -> float:
+    if denominator:
+        return float(numerator / denominator)
+    return float("inf") if numerator else float("nan")
+
+
+def _parameter_rows(
+    entry: Kernel | Parameter, found: ParameterStatistics
+) -> Iterator[ParameterRow]:
+    layers = len(found.norm)
+    kernel = isinstance(entry, Kernel)
+    compared = kernel and entry.role != "embedding"
+    size = int(np.prod(entry.shape)) // max(layers, 1)
+    for layer in range(layers):
+        norm, slope = float(found.norm[layer]), float(found.gradient_norm[layer])
+        index = layer if entry.stack_axes else None
+        yield ParameterRow(
+            name=layer_name(entry.path, index),
+            path=entry.path,
+            layer=index,
+            kind="kernel" if kernel else entry.kind,
+            role=entry.role if kernel else "",
+            size=size,
+            norm=norm,
+            gradient_norm=slope,
+            gradient_ratio=_quotient(slope, norm),
+            dead=float(found.dead[layer]),
+            units=found.hashes[layer].size if compared else 0,
+            identical_units=identical_units(found, layer) if compared else 0,
+        )

@@ -1,0 +1,298 @@
+"""Measure the signal of a model: forward and backward, in one compiled call."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from idinit_jax.signal.build import build_report
+from idinit_jax.signal.rows import SignalReport
+from idinit_jax.signal.sites import INPUT, OUTPUT, Place, find_places
+from idinit_jax.signal.softmaxes import Softmax, find_softmaxes, softmax_statistics
+from idinit_jax.signal.statistics import (
+    Backward,
+    Forward,
+    Summary,
+    all_forward_statistics,
+    scale_of,
+    summarize,
+)
+from idinit_jax.signal.tap import tap
+from idinit_jax.signal.units import ParameterStatistics, parameter_statistics
+from idinit_jax.tracing import Model, ModelGraph, take_apart, trace_model
+from idinit_jax.tracing.evaluate import Hook, evaluate
+from idinit_jax.tracing.frameworks import is_array
+from idinit_jax.tracing.program import PyTree, Site
+
+Loss = Callable[..., jax.Array]
+
+
+class Record(NamedTuple):
+    """What a hook hands out; a softmax has statistics of its own."""
+
+    summary: Summary | None = None
+    softmax: Forward | None = None
+    branch_share: jax.Array | None = None
+
+
+class Statistics(NamedTuple):
+    """All numbers of one measurement, on the device.
+
+    Attributes:
+        loss: its value.
+        forward: by site, one entry a turn; also at INPUT and OUTPUT, the first floating ones.
+        backward: by site, with an axis for every scan around it; also at OUTPUT.
+        branch_shares: of the sums, likewise.
+        parameters: one a parameter, in the order of the graph.
+    """
+
+    loss: jax.Array
+    forward: dict[Site, Forward]
+    backward: dict[Site, Backward]
+    branch_shares: dict[Site, jax.Array]
+    parameters: tuple[ParameterStatistics, ...]
+
+
+def unit_noise(outputs: PyTree) -> jax.Array:
+    """A loss whose gradient at the outputs is independent noise of variance one.
+
+    It asks how a backward signal travels, whatever the task: `sum(outputs * noise)`.
+    """
+    leaves = [leaf for leaf in jax.tree.leaves(outputs) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    keys = jax.random.split(jax.random.key(0), max(len(leaves), 1))
+    parts = [
+        jnp.sum(leaf.astype(jnp.float32) * jax.random.normal(key, leaf.shape))
+        for leaf, key in zip(leaves, keys, strict=False)
+    ]
+    return sum(parts, start=jnp.float32(0.0))
+
+
+@dataclass(frozen=True)
+class Meter:
+    """A measurement of one model, compiled at its first call.
+
+    Attributes:
+        model: taken apart.
+        graph: traced.
+        loss: (outputs, *targets) -> scalar.
+    """
+
+    model: Model
+    graph: ModelGraph
+    loss: Loss
+
+    def __call__(
+        self, values: PyTree, *inputs: PyTree, targets: Sequence[PyTree] = ()
+    ) -> SignalReport:
+        """Measure with other values or another batch of the same shapes."""
+        return self.report(self.compiled(*self.arguments(values, inputs), tuple(targets)))
+
+    def report(self, statistics: Statistics) -> SignalReport:
+        """Rows from the numbers that `statistics` gave."""
+        return build_report(self.graph, self.places, self.softmaxes, jax.device_get(statistics))
+
+    @functools.cached_property
+    def places(self) -> tuple[Place, ...]:
+        return find_places(self.graph)
+
+    @functools.cached_property
+    def softmaxes(self) -> tuple[Softmax, ...]:
+        return find_softmaxes(self.graph.program)
+
+    @functools.cached_property
+    def compiled(self) -> Callable[..., Statistics]:
+        """`statistics`, jitted."""
+        return jax.jit(self.statistics)
+
+    def arguments(self, values: PyTree, inputs: Sequence[PyTree]) -> tuple[PyTree, list, list]:
+        """Parameters, and the arrays of the state and of the inputs, as `statistics` wants them."""
+        params, state = self.model.split(values)
+        return params, _arrays(state), _arrays(tuple(inputs))
+
+    def statistics(
+        self, params: PyTree, state: list, inputs: list, targets: tuple = ()
+    ) -> Statistics:
+        """The measurement as a pure function, for a training step to call under jit."""
+        slots = {place.site: _slots(place) for place in self.places}
+        slots[OUTPUT] = Backward(*(jnp.float32(0.0) for _ in Backward._fields))
+        (loss, (records, output)), (gradients, backward) = jax.value_and_grad(
+            self._loss_and_records, argnums=(0, 1), has_aux=True
+        )(params, slots, state, inputs, targets)
+        return Statistics(
+            loss,
+            self._forward(records, inputs, output),
+            backward,
+            {
+                site: record.branch_share
+                for site, record in records.items()
+                if record.branch_share is not None
+            },
+            self._parameters(params, gradients),
+        )
+
+    def _forward(
+        self, records: dict[Site, "Record"], inputs: list, output: Summary
+    ) -> dict[Site, Forward]:
+        """Statistics of all places; those of softmaxes are there already."""
+        done = {
+            site: record.softmax for site, record in records.items() if record.softmax is not None
+        }
+        summaries: dict[Site, Summary] = {
+            site: record.summary for site, record in records.items() if record.summary is not None
+        }
+        summaries[OUTPUT] = output
+        floating = [leaf for leaf in inputs if jnp.issubdtype(leaf.dtype, jnp.floating)]
+        if floating:
+            summaries[INPUT] = summarize(floating[0])
+        return done | dict(
+            zip(summaries, all_forward_statistics(list(summaries.values())), strict=True)
+        )
+
+    def _loss_and_records(
+        self, params: PyTree, slots: dict[Site, Backward], state: list, inputs: list, targets: tuple
+    ) -> tuple[jax.Array, tuple[dict, Summary]]:
+        hooks: dict[Site, Hook] = {place.site: _hook(place) for place in self.places}
+        hooks |= {softmax.site: _softmax_hook(softmax) for softmax in self.softmaxes}
+        extras = {site: slot for site, slot in slots.items() if site != OUTPUT}
+        outputs, records = evaluate(self.graph.program, params, state, inputs, hooks, extras)
+        index = _first_floating(outputs)
+        outputs[index] = tap(outputs[index], slots[OUTPUT])
+        output = summarize(jax.lax.stop_gradient(outputs[index]))
+        tree = jax.tree.unflatten(self.graph.program.out_tree, outputs)
+        return self.loss(tree, *targets), (records, output)
+
+    def _parameters(self, params: PyTree, gradients: PyTree) -> tuple[ParameterStatistics, ...]:
+        paths = self.graph.program.paths
+        values = dict(zip(paths, jax.tree.leaves(params), strict=True))
+        slopes = dict(zip(paths, jax.tree.leaves(gradients), strict=True))
+        entries = tuple(self.graph)
+        held = [values[entry.path] for entry in entries]
+        return tuple(parameter_statistics(entries, held, [slopes[entry.path] for entry in entries]))
+
+
+def make_meter(
+    model: Any,
+    values: PyTree,
+    *inputs: PyTree,
+    loss: Loss = unit_noise,
+    call_kwargs: Mapping[str, Any] = {},
+) -> Meter:
+    """Prepare a measurement that is made many times, such as during training.
+
+    Args:
+        model, values, inputs, loss, call_kwargs: see `measure`; arrays may be ShapeDtypeStructs.
+
+    >>> import flax.linen as nn, jax, jax.numpy as jnp
+    >>> model, x = nn.Dense(3), jnp.ones((2, 4))
+    >>> values = model.init(jax.random.key(0), x)
+    >>> meter = make_meter(model, values, x)
+    >>> [row.name for row in meter(values, x).rows]
+    ['input', 'kernel', 'output']
+    """
+    apart = take_apart_with(model, values, inputs, call_kwargs)
+    return Meter(apart, trace_model(apart), loss)
+
+
+def measure(
+    model: Any,
+    values: PyTree,
+    *inputs: PyTree,
+    loss: Loss = unit_noise,
+    targets: Sequence[PyTree] = (),
+    call_kwargs: Mapping[str, Any] = {},
+) -> SignalReport:
+    """Measure the signal at every kernel and residual sum, forward and backward.
+
+    The model runs unchanged, in one compiled call. Statistics are taken where the activations and
+    their gradients arise, so that none is kept longer than the gradient of the loss needs it; a
+    scanned stack gives one row a layer.
+
+    Args:
+        model: a Linen, NNX or Equinox module, a Haiku transformed function, or a function
+            `apply(params, *inputs)`.
+        values: what the framework calls an initialized model: the variables that Linen's and
+            Haiku's `init` return, the NNX or Equinox module itself, a function's parameter tree.
+        *inputs: a batch, examples along axis 0.
+        loss: (outputs, *targets) -> scalar. By default noise of variance one goes backward.
+        targets: further arguments of the loss.
+        call_kwargs: keyword arguments of the model's call. A model with batch norm is measured
+            as it trains with `{"train": True}`.
+
+    Returns:
+        The report; `print` shows it as a table, `diagnose` judges it.
+
+    Raises:
+        TypeError: a model of no known kind, or one without a floating output.
+        ValueError: a kernel lies in a loop of unknown length.
+
+    >>> import flax.linen as nn, jax, jax.numpy as jnp
+    >>> model = nn.Sequential([nn.Dense(64), nn.relu, nn.Dense(64)])
+    >>> x = jax.random.normal(jax.random.key(0), (32, 64))
+    >>> report = measure(model, model.init(jax.random.key(1), x), x)
+    >>> [(row.name, round(row.variance, 1)) for row in report.trunk]
+    [('layers_0/kernel', 1.0), ('layers_2/kernel', 0.5)]
+    """
+    return make_meter(model, values, *inputs, loss=loss, call_kwargs=call_kwargs)(
+        values, *inputs, targets=targets
+    )
+
+
+def take_apart_with(
+    model: Any, values: PyTree, inputs: Sequence[PyTree], call_kwargs: Mapping[str, Any]
+) -> Model:
+    """Take a model apart whose values are at hand; those of a function stand before its inputs."""
+    apart_from_values = hasattr(model, "apply") or isinstance(values, type(model))
+    given = tuple(inputs) if apart_from_values else (values, *inputs)
+    return take_apart(model, given, call_kwargs)
+
+
+def _hook(place: Place) -> Hook:
+    """Record an output, and pass it through its tap."""
+    branch = place.residual.branch_operand if place.residual else None
+
+    def hook(compute: Callable, operands: list, slot: Backward) -> tuple[list, Record]:
+        y, *rest = compute(*operands)
+        summary = summarize(jax.lax.stop_gradient(y), place.features)
+        share = None if branch is None else _branch_share(operands, branch)
+        return [tap(y, slot), *rest], Record(summary, branch_share=share)
+
+    return hook
+
+
+def _softmax_hook(softmax: Softmax) -> Hook:
+    def hook(compute: Callable, operands: list, extra: None) -> tuple[list, Record]:
+        del extra
+        shifted = jax.lax.stop_gradient(operands[0])
+        return compute(*operands), Record(softmax=softmax_statistics(shifted, softmax.axis))
+
+    return hook
+
+
+def _branch_share(operands: Sequence[jax.Array], branch: int) -> jax.Array:
+    """Variance of the branch over the sum of both, in units of the larger operand."""
+    seen = [jax.lax.stop_gradient(x).astype(jnp.float32) for x in operands]
+    unit = jnp.maximum(*(scale_of(x)[1] for x in seen))
+    variances = [jnp.var(x / unit) for x in seen]
+    return variances[branch] / (variances[0] + variances[1])
+
+
+def _slots(place: Place) -> Backward:
+    zeros = jnp.zeros([loop.length for loop in place.loops])
+    return Backward(*(zeros for _ in Backward._fields))
+
+
+def _arrays(tree: PyTree) -> list:
+    return [leaf for leaf in jax.tree.leaves(tree) if is_array(leaf)]
+
+
+def _first_floating(outputs: Sequence[jax.Array]) -> int:
+    for index, leaf in enumerate(outputs):
+        if jnp.issubdtype(leaf.dtype, jnp.floating):
+            return index
+    raise TypeError(
+        f"the model puts out no floating array but {[str(leaf.dtype) for leaf in outputs]};"
+        " measure the function that gives its logits"
+    )

@@ -1,0 +1,184 @@
+"""Where the signal is looked at: the uses of kernels and the residual sums, in forward order."""
+
+import itertools
+import math
+import os
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from jax.extend import core
+
+from idinit_jax.tracing.flatten import called_jaxpr, open_jaxpr
+from idinit_jax.tracing.graph import Kernel, ModelGraph, ResidualSum, Use
+from idinit_jax.tracing.program import Program, Site
+
+# Addresses of the edges of a model, which no equation has.
+INPUT: Site = (-1,)
+OUTPUT: Site = ()
+Kind = Literal["kernel", "sum", "softmax"]
+
+
+class Loop(NamedTuple):
+    """A scan around a site: its position in the site, and its number of turns."""
+
+    position: int
+    length: int
+
+
+class Place(NamedTuple):
+    """One equation whose output is looked at.
+
+    Attributes:
+        name: the kernel's path; for a sum the path that its branch's kernels share, and "/+".
+        kind: "kernel" or "sum".
+        site: the equation.
+        loops: scans around it, outermost first.
+        features: axes of the output that hold features.
+        trunk: whether it lies on the main path: on no branch and on no shortcut.
+        kernel: the kernel, None for a sum.
+        use: its use here, None for a sum.
+        residual: the sum, None for a kernel.
+    """
+
+    name: str
+    kind: Kind
+    site: Site
+    loops: tuple[Loop, ...]
+    features: tuple[int, ...]
+    trunk: bool
+    kernel: Kernel | None = None
+    use: Use | None = None
+    residual: ResidualSum | None = None
+
+    @property
+    def turns(self) -> int:
+        """How often the equation runs."""
+        return math.prod(loop.length for loop in self.loops)
+
+    def order(self, turn: int) -> tuple[int, ...]:
+        """A key that sorts turns of places in the order in which they run."""
+        turns = _unravel(turn, [loop.length for loop in self.loops])
+        key = list(self.site)
+        for loop, index in reversed(list(zip(self.loops, turns, strict=True))):
+            key.insert(loop.position + 1, index)
+        return tuple(key)
+
+    def layer(self, turn: int) -> int | None:
+        """Which layer of a stacked kernel a turn uses; None where nothing is stacked."""
+        if self.use is not None and self.use.layer is not None:
+            return self.use.layer
+        return turn if self.turns > 1 else None
+
+
+def find_places(graph: ModelGraph) -> tuple[Place, ...]:
+    """Every use of a kernel and every residual sum of a model."""
+    uses = [
+        _use_place(graph, kernel, i) for kernel in graph.kernels for i in range(len(kernel.uses))
+    ]
+    return (*uses, *_sum_places(graph))
+
+
+def loops_around(program: Program, site: Site) -> tuple[Loop, ...]:
+    """The scans that an equation lies in."""
+    body: Any = program.jaxpr
+    found = []
+    for position in range(0, len(site) - 1, 2):
+        eqn = open_jaxpr(body).eqns[site[position]]
+        if eqn.primitive.name == "scan":
+            found.append(Loop(position, eqn.params["length"]))
+        body = _sub_jaxpr(eqn, site[position + 1])
+    return tuple(found)
+
+
+def equation_at(program: Program, site: Site) -> core.JaxprEqn:
+    """The equation at a site."""
+    body: Any = program.jaxpr
+    for position in range(0, len(site) - 1, 2):
+        body = _sub_jaxpr(open_jaxpr(body).eqns[site[position]], site[position + 1])
+    return open_jaxpr(body).eqns[site[-1]]
+
+
+def _sub_jaxpr(eqn: core.JaxprEqn, index: int) -> Any:
+    kind = eqn.primitive.name
+    if kind == "cond":
+        return eqn.params["branches"][index]
+    if kind == "while":
+        return eqn.params["body_jaxpr"]
+    return eqn.params["jaxpr"] if kind == "scan" else called_jaxpr(eqn)
+
+
+def _unravel(index: int, lengths: Sequence[int]) -> list[int]:
+    turns = []
+    for length in reversed(lengths):
+        index, turn = divmod(index, length)
+        turns.append(turn)
+    return turns[::-1]
+
+
+def _use_place(graph: ModelGraph, kernel: Kernel, index: int) -> Place:
+    use = kernel.uses[index]
+    name = kernel.path if index == 0 else f"{kernel.path}#{index + 1}"
+    trunk = use.branch is None and use.role != "shortcut"
+    eqn = equation_at(graph.program, use.site)
+    loops = loops_around(graph.program, use.site)
+    return Place(name, "kernel", use.site, loops, feature_axes(eqn, kernel), trunk, kernel, use)
+
+
+def _sum_places(graph: ModelGraph) -> list[Place]:
+    names: dict[str, int] = {}
+    places = []
+    for residual in graph.residuals:
+        prefix = os.path.commonpath(residual.branch_kernels) if residual.branch_kernels else ""
+        prefix = prefix.removesuffix("/kernel")
+        names[prefix] = names.get(prefix, 0) + 1
+        suffix = "+" if names[prefix] == 1 else f"+{names[prefix]}"
+        name = f"{prefix}/{suffix}" if prefix else suffix
+        loops = loops_around(graph.program, residual.site)
+        features = _sum_features(graph, residual)
+        places.append(Place(name, "sum", residual.site, loops, features, True, residual=residual))
+    return places
+
+
+def _sum_features(graph: ModelGraph, residual: ResidualSum) -> tuple[int, ...]:
+    """A sum has its features where the convolution that ends its branch puts them, else last."""
+    rank = len(equation_at(graph.program, residual.site).outvars[0].aval.shape)
+    for path in residual.tails:
+        tail = graph[path]
+        if isinstance(tail, Kernel) and tail.operation == "conv_general_dilated":
+            eqn = equation_at(graph.program, tail.uses[0].site)
+            if len(eqn.outvars[0].aval.shape) == rank:
+                return feature_axes(eqn, tail)
+    return (-1,) if rank else ()
+
+
+def feature_axes(eqn: core.JaxprEqn, kernel: Kernel) -> tuple[int, ...]:
+    """The axes of a contraction's output that the kernel produces."""
+    kind, params = eqn.primitive.name, eqn.params
+    if kind == "conv_general_dilated":
+        return (params["dimension_numbers"].out_spec[1],)
+    if kind == "gather":
+        return tuple(params["dimension_numbers"].offset_dims)
+    if kind != "dot_general":
+        return (-1,)
+    contracting, batch = params["dimension_numbers"]
+    ranks = [len(var.aval.shape) for var in eqn.invars]
+    free = [ranks[side] - len(contracting[side]) - len(batch[side]) for side in (0, 1)]
+    start = len(batch[0])
+    if kernel_operand(eqn, kernel) == 0:
+        return tuple(range(start, start + free[0]))
+    return tuple(range(start + free[0], start + free[0] + free[1]))
+
+
+def kernel_operand(eqn: core.JaxprEqn, kernel: Kernel) -> int:
+    """Which operand of a dot_general is the kernel: the one of its size, by default the second."""
+    size = math.prod(kernel.shape) // kernel.layers
+    sizes = [math.prod(var.aval.shape) for var in eqn.invars]
+    return 0 if sizes[0] == size and sizes[1] != size else 1
+
+
+def turns_of(places: Sequence[Place]) -> list[tuple[Place, int]]:
+    """Every turn of every place, in the order in which they run."""
+    turns = itertools.chain.from_iterable(
+        ((place, turn) for turn in range(place.turns)) for place in places
+    )
+    return sorted(turns, key=lambda one: one[0].order(one[1]))

@@ -1,0 +1,106 @@
+"""Softmaxes inside a model, told by their pattern: the exponential of x less its maximum."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from idinit_jax.signal.sites import Loop, loops_around
+from idinit_jax.signal.statistics import Forward, zero_fraction
+from idinit_jax.tracing.flatten import called_jaxpr, open_jaxpr
+from idinit_jax.tracing.program import Program, Site
+
+# Logits this far below the maximum are masked out.
+MASKED = -1e3
+_SHAPE_ONLY = {"stop_gradient", "broadcast_in_dim", "reshape", "max", "convert_element_type"}
+
+
+class Softmax(NamedTuple):
+    """The exponential of a softmax: where it is, the axis it runs over, the scans around it."""
+
+    site: Site
+    axis: int
+    loops: tuple[Loop, ...]
+
+    @property
+    def turns(self) -> int:
+        return math.prod(loop.length for loop in self.loops)
+
+
+def find_softmaxes(program: Program) -> tuple[Softmax, ...]:
+    """Every softmax that a hook can reach."""
+    return tuple(
+        Softmax(site, axis, loops_around(program, site))
+        for site, axis in _search(program.jaxpr, ())
+    )
+
+
+def softmax_statistics(shifted: jax.Array, axis: int) -> Forward:
+    """Sum up the logits of a softmax, masked ones and the largest of each row left out.
+
+    The std is what counts: where the logits of a row differ by many units, one of them takes all,
+    and no gradient passes. The largest is left out so that a query which attends to itself alone,
+    as at an identity start, is not taken for that.
+
+    Args:
+        shifted: logits less their row's maximum.
+        axis: along which the softmax runs.
+    """
+    x = shifted.astype(jnp.float32)
+    counted = (x > MASKED) & (x < 0)
+    count = jnp.sum(counted, axis=axis, dtype=jnp.float32, keepdims=True)
+    held = jnp.where(counted, x, 0.0)
+    mean = jnp.sum(held, axis=axis, keepdims=True) / jnp.maximum(count, 1.0)
+    square = jnp.sum(jnp.where(counted, (x - mean) ** 2, 0.0), axis=axis, keepdims=True)
+    std = jnp.sqrt(jnp.sum(square) / jnp.maximum(jnp.sum(count), 1.0))
+    weights = jnp.exp(x) / jnp.sum(jnp.exp(x), axis=axis, keepdims=True)
+    nan = jnp.float32(jnp.nan)
+    return Forward(
+        jnp.mean(mean),
+        std,
+        jnp.sqrt(jnp.mean(mean) ** 2 + std**2),
+        jnp.max(-held),
+        zero_fraction(weights),
+        jnp.mean(~jnp.isfinite(weights), dtype=jnp.float32),
+        nan,
+        nan,
+        jnp.mean(1.0 / jnp.sum(weights * weights, axis=axis)),
+    )
+
+
+def _search(body: Any, at: Site) -> Iterator[tuple[Site, int]]:
+    jaxpr = open_jaxpr(body)
+    made_by = {out: eqn for eqn in jaxpr.eqns for out in eqn.outvars}
+    for index, eqn in enumerate(jaxpr.eqns):
+        kind, site = eqn.primitive.name, (*at, index)
+        if kind == "exp" and (axis := _softmax_axis(eqn, made_by)) is not None:
+            yield site, axis
+        elif kind == "cond":
+            for number, branch in enumerate(eqn.params["branches"]):
+                yield from _search(branch, (*site, number))
+        elif kind == "scan":
+            yield from _search(eqn.params["jaxpr"], (*site, 0))
+        elif kind not in ("while", "shard_map") and (inner := called_jaxpr(eqn)) is not None:
+            yield from _search(inner, (*site, 0))
+
+
+def _softmax_axis(eqn: core.JaxprEqn, made_by: dict) -> int | None:
+    """The axis of the maximum that an exponential's argument had taken off."""
+    difference = _maker(eqn.invars[0], made_by)
+    if difference is None or difference.primitive.name != "sub":
+        return None
+    source = _maker(difference.invars[1], made_by)
+    while source is not None and source.primitive.name in _SHAPE_ONLY:
+        source = next(
+            (made for atom in source.invars if (made := _maker(atom, made_by)) is not None), None
+        )
+    if source is None or source.primitive.name != "reduce_max" or len(source.params["axes"]) != 1:
+        return None
+    return source.params["axes"][0]
+
+
+def _maker(atom: Any, made_by: dict) -> core.JaxprEqn | None:
+    return None if isinstance(atom, core.Literal) else made_by.get(atom)
