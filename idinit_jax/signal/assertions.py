@@ -39,12 +39,10 @@ def assert_finite_signal(found: SignalReport | Statistics) -> None:
         chex.assert_tree_all_finite((found.loss, moments, norms, parameters))
         return
     for row in found.rows:
-        _check(math.isfinite(row.forward.rms), f"{row.name}: the activation is not finite: "
-               f"{row.forward.nonfinite:.3g} of its entries are NaN or infinite, expected 0")  # fmt: skip
+        _check_finite(row.name, "activation", row.forward.rms, row.forward.nonfinite)
     for row in reversed(found.rows):
         if row.backward is not None:
-            _check(math.isfinite(row.backward.norm), f"{row.name}: the gradient is not finite: "
-                   f"{row.backward.nonfinite:.3g} of its entries are NaN or infinite, expected 0")  # fmt: skip
+            _check_finite(row.name, "gradient", row.backward.norm, row.backward.nonfinite)
     for parameter in found.parameters:
         finite = math.isfinite(parameter.norm) and math.isfinite(parameter.gradient_norm)
         _check(finite, f"{parameter.name}: norm {parameter.norm:.3g} and gradient norm "
@@ -178,6 +176,11 @@ def assert_isometry(spectrum: Spectrum, tolerance: float = 0.1) -> None:
     value = spectrum.singular_values[farthest]
     _check(bool(abs(value - 1.0) <= tolerance), f"singular value {farthest + 1} of "
            f"{min(spectrum.shape)} is {value:.4g}, expected 1 within {tolerance:.3g}")  # fmt: skip
+
+
+def _check_finite(name: str, what: str, size: float, nonfinite: float) -> None:
+    found = f"{nonfinite:.3g} of its entries are NaN or infinite, expected 0"
+    _check(math.isfinite(size), f"{name}: the {what} is not finite: {found}")
 
 
 def _gradient_norm(row: SignalRow) -> float:

@@ -1,14 +1,16 @@
 """From the numbers of a measurement to its rows."""
 
+import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from idinit_jax.signal.rows import ParameterRow, SignalReport, SignalRow
 from idinit_jax.signal.sites import INPUT, OUTPUT, Place, turns_of
-from idinit_jax.signal.softmaxes import Softmax
-from idinit_jax.signal.statistics import Backward, Forward
+from idinit_jax.signal.softmaxes import Softmax, logit_statistics
+from idinit_jax.signal.statistics import Sums, backward_statistics, forward_statistics, moments
 from idinit_jax.signal.units import ParameterStatistics, identical_units
 from idinit_jax.tracing.graph import Kernel, ModelGraph, Parameter
 
@@ -41,11 +43,15 @@ def build_report(
 def _signal_rows(
     places: Sequence[Place], softmaxes: Sequence[Softmax], statistics: "Statistics"
 ) -> Iterator[SignalRow]:
+    edges = [
+        Place(kind, kind, site, (), (), trunk=False)
+        for kind, site in (("input", INPUT), ("output", OUTPUT))
+    ]
     if INPUT in statistics.forward:
-        yield _edge_row("input", statistics.forward[INPUT], None)
+        yield _row(edges[0], 0, statistics)
     for place, turn in turns_of([*places, *map(_softmax_place, softmaxes)]):
         yield _row(place, turn, statistics)
-    yield _edge_row("output", statistics.forward[OUTPUT], statistics.backward[OUTPUT])
+    yield _row(edges[1], 0, statistics)
 
 
 def _softmax_place(softmax: Softmax) -> Place:
@@ -53,9 +59,9 @@ def _softmax_place(softmax: Softmax) -> Place:
 
 
 def _row(place: Place, turn: int, statistics: "Statistics") -> SignalRow:
-    site, layer = place.site, place.layer(turn)
-    share = statistics.branch_shares.get(site)
-    use = place.use
+    layer, use = place.layer(turn), place.use
+    record = _at_turn(statistics.forward[place.site], place, turn)
+    backward = _at_turn(statistics.backward.get(place.site), place, turn)
     return SignalRow(
         name=layer_name(place.name, layer),
         kind=place.kind,
@@ -65,25 +71,26 @@ def _row(place: Place, turn: int, statistics: "Statistics") -> SignalRow:
         nonlinearity=use.nonlinearity if use else None,
         norm_follows=bool(use and use.norm_follows),
         parameter=place.kernel.path if place.kernel else "",
-        forward=Forward(*_turn(statistics.forward[site], turn)),
-        backward=Backward(*_turn(statistics.backward[site], turn))
-        if site in statistics.backward
-        else None,
+        forward=logit_statistics(record.summary)
+        if place.kind == "softmax"
+        else forward_statistics(record.summary),
+        backward=None if backward is None else backward_statistics(backward),
         gradient_ratio=None,
-        branch_share=None if share is None else _turn([share], turn)[0],
+        branch_share=branch_share(*record.operands) if record.operands else None,
     )
 
 
-def _edge_row(kind: str, forward: Forward, backward: Backward | None) -> SignalRow:
-    backward = Backward(*map(float, backward)) if backward else None
-    return SignalRow(
-        kind, kind, "", None, False, None, False, "", Forward(*_turn(forward, 0)), backward,
-        None, None,
-    )  # fmt: skip
+def _at_turn(tree: Any, place: Place, turn: int) -> Any:
+    """One turn's part of what lies stacked along the loops around a place."""
+    loops = len(place.loops)
+    return jax.tree.map(lambda array: array.reshape(-1, *array.shape[loops:])[turn], tree)
 
 
-def _turn(statistics: Sequence[np.ndarray], turn: int) -> list[float]:
-    return [float(np.ravel(array)[turn]) for array in statistics]
+def branch_share(branch: Sums, shortcut: Sums) -> float:
+    """Variance of the branch over that of branch and shortcut together."""
+    stds = moments(branch)[1], moments(shortcut)[1]
+    total = math.hypot(*stds)
+    return (stds[0] / total) ** 2 if total > 0 else math.nan
 
 
 def layer_name(name: str, layer: int | None) -> str:

@@ -11,15 +11,8 @@ import jax.numpy as jnp
 from idinit_jax.signal.build import build_report
 from idinit_jax.signal.rows import SignalReport
 from idinit_jax.signal.sites import INPUT, OUTPUT, Place, find_places
-from idinit_jax.signal.softmaxes import Softmax, find_softmaxes, softmax_statistics
-from idinit_jax.signal.statistics import (
-    Backward,
-    Forward,
-    Summary,
-    all_forward_statistics,
-    scale_of,
-    summarize,
-)
+from idinit_jax.signal.softmaxes import Logits, Softmax, find_softmaxes, summarize_logits
+from idinit_jax.signal.statistics import Summary, Sums, summarize, sums_of
 from idinit_jax.signal.tap import tap
 from idinit_jax.signal.units import ParameterStatistics, parameter_statistics
 from idinit_jax.tracing import Model, ModelGraph, take_apart, trace_model
@@ -31,11 +24,15 @@ Loss = Callable[..., jax.Array]
 
 
 class Record(NamedTuple):
-    """What a hook hands out; a softmax has statistics of its own."""
+    """What is seen at one site, with an axis for every scan around it.
 
-    summary: Summary | None = None
-    softmax: Forward | None = None
-    branch_share: jax.Array | None = None
+    Attributes:
+        summary: of the activation, or of the logits of a softmax.
+        operands: sums of the two operands of a residual sum, the branch first.
+    """
+
+    summary: Summary | Logits
+    operands: tuple[Sums, ...] = ()
 
 
 class Statistics(NamedTuple):
@@ -43,16 +40,14 @@ class Statistics(NamedTuple):
 
     Attributes:
         loss: its value.
-        forward: by site, one entry a turn; also at INPUT and OUTPUT, the first floating ones.
-        backward: by site, with an axis for every scan around it; also at OUTPUT.
-        branch_shares: of the sums, likewise.
+        forward: by site; INPUT and OUTPUT stand for the first floating input and output.
+        backward: likewise; sums of the gradients.
         parameters: one a parameter, in the order of the graph.
     """
 
     loss: jax.Array
-    forward: dict[Site, Forward]
-    backward: dict[Site, Backward]
-    branch_shares: dict[Site, jax.Array]
+    forward: dict[Site, Record]
+    backward: dict[Site, Sums]
     parameters: tuple[ParameterStatistics, ...]
 
 
@@ -116,43 +111,19 @@ class Meter:
         self, params: PyTree, state: list, inputs: list, targets: tuple = ()
     ) -> Statistics:
         """The measurement as a pure function, for a training step to call under jit."""
-        slots = {place.site: _slots(place) for place in self.places}
-        slots[OUTPUT] = Backward(*(jnp.float32(0.0) for _ in Backward._fields))
+        slots = {place.site: _slot(place) for place in self.places}
+        slots[OUTPUT] = Sums(*(jnp.float32(0.0) for _ in Sums._fields))
         (loss, (records, output)), (gradients, backward) = jax.value_and_grad(
             self._loss_and_records, argnums=(0, 1), has_aux=True
         )(params, slots, state, inputs, targets)
-        return Statistics(
-            loss,
-            self._forward(records, inputs, output),
-            backward,
-            {
-                site: record.branch_share
-                for site, record in records.items()
-                if record.branch_share is not None
-            },
-            self._parameters(params, gradients),
-        )
-
-    def _forward(
-        self, records: dict[Site, "Record"], inputs: list, output: Summary
-    ) -> dict[Site, Forward]:
-        """Statistics of all places; those of softmaxes are there already."""
-        done = {
-            site: record.softmax for site, record in records.items() if record.softmax is not None
-        }
-        summaries: dict[Site, Summary] = {
-            site: record.summary for site, record in records.items() if record.summary is not None
-        }
-        summaries[OUTPUT] = output
         floating = [leaf for leaf in inputs if jnp.issubdtype(leaf.dtype, jnp.floating)]
-        if floating:
-            summaries[INPUT] = summarize(floating[0])
-        return done | dict(
-            zip(summaries, all_forward_statistics(list(summaries.values())), strict=True)
+        edges = {OUTPUT: Record(output)} | (
+            {INPUT: Record(summarize(floating[0]))} if floating else {}
         )
+        return Statistics(loss, records | edges, backward, self._parameters(params, gradients))
 
     def _loss_and_records(
-        self, params: PyTree, slots: dict[Site, Backward], state: list, inputs: list, targets: tuple
+        self, params: PyTree, slots: dict[Site, Sums], state: list, inputs: list, targets: tuple
     ) -> tuple[jax.Array, tuple[dict, Summary]]:
         hooks: dict[Site, Hook] = {place.site: _hook(place) for place in self.places}
         hooks |= {softmax.site: _softmax_hook(softmax) for softmax in self.softmaxes}
@@ -251,37 +222,35 @@ def take_apart_with(
 
 def _hook(place: Place) -> Hook:
     """Record an output, and pass it through its tap."""
-    branch = place.residual.branch_operand if place.residual else None
 
-    def hook(compute: Callable, operands: list, slot: Backward) -> tuple[list, Record]:
+    def hook(compute: Callable, operands: list, slot: Sums) -> tuple[list, Record]:
         y, *rest = compute(*operands)
-        summary = summarize(jax.lax.stop_gradient(y), place.features)
-        share = None if branch is None else _branch_share(operands, branch)
-        return [tap(y, slot), *rest], Record(summary, branch_share=share)
+        seen = [jax.lax.stop_gradient(x) for x in (y, *operands)]
+        record = Record(summarize(seen[0], place.features))
+        if place.residual:
+            branch = place.residual.branch_operand
+            record = record._replace(operands=(_sums(seen[1 + branch]), _sums(seen[2 - branch])))
+        return [tap(y, slot), *rest], record
 
     return hook
+
+
+def _sums(x: jax.Array) -> Sums:
+    return sums_of(x.astype(jnp.float32))
 
 
 def _softmax_hook(softmax: Softmax) -> Hook:
     def hook(compute: Callable, operands: list, extra: None) -> tuple[list, Record]:
         del extra
         shifted = jax.lax.stop_gradient(operands[0])
-        return compute(*operands), Record(softmax=softmax_statistics(shifted, softmax.axis))
+        return compute(*operands), Record(summarize_logits(shifted, softmax.axis))
 
     return hook
 
 
-def _branch_share(operands: Sequence[jax.Array], branch: int) -> jax.Array:
-    """Variance of the branch over the sum of both, in units of the larger operand."""
-    seen = [jax.lax.stop_gradient(x).astype(jnp.float32) for x in operands]
-    unit = jnp.maximum(*(scale_of(x)[1] for x in seen))
-    variances = [jnp.var(x / unit) for x in seen]
-    return variances[branch] / (variances[0] + variances[1])
-
-
-def _slots(place: Place) -> Backward:
+def _slot(place: Place) -> Sums:
     zeros = jnp.zeros([loop.length for loop in place.loops])
-    return Backward(*(zeros for _ in Backward._fields))
+    return Sums(*(zeros for _ in Sums._fields))
 
 
 def _arrays(tree: PyTree) -> list:

@@ -15,7 +15,7 @@ from idinit_jax.tracing.program import Program, Site
 # Addresses of the edges of a model, which no equation has.
 INPUT: Site = (-1,)
 OUTPUT: Site = ()
-Kind = Literal["kernel", "sum", "softmax"]
+Kind = Literal["input", "kernel", "sum", "softmax", "output"]
 
 
 class Loop(NamedTuple):
@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
     Attributes:
         name: the kernel's path; for a sum the path that its branch's kernels share, and "/+".
-        kind: "kernel" or "sum".
+        kind: "kernel" or "sum"; reports also have "input", "softmax" and "output".
         site: the equation.
         loops: scans around it, outermost first.
         features: axes of the output that hold features.
@@ -117,7 +117,8 @@ def _unravel(index: int, lengths: Sequence[int]) -> list[int]:
 
 def _use_place(graph: ModelGraph, kernel: Kernel, index: int) -> Place:
     use = kernel.uses[index]
-    name = kernel.path if index == 0 else f"{kernel.path}#{index + 1}"
+    path = kernel.path or "kernel"
+    name = path if index == 0 else f"{path}#{index + 1}"
     trunk = use.branch is None and use.role != "shortcut"
     eqn = equation_at(graph.program, use.site)
     loops = loops_around(graph.program, use.site)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from idinit_jax.signal.sites import Loop, loops_around
-from idinit_jax.signal.statistics import Forward, zero_fraction
+from idinit_jax.signal.statistics import Forward, nonfinite_fraction, zero_fraction
 from idinit_jax.tracing.flatten import called_jaxpr, open_jaxpr
 from idinit_jax.tracing.program import Program, Site
 
@@ -38,37 +38,52 @@ def find_softmaxes(program: Program) -> tuple[Softmax, ...]:
     )
 
 
-def softmax_statistics(shifted: jax.Array, axis: int) -> Forward:
-    """Sum up the logits of a softmax, masked ones and the largest of each row left out.
+class Logits(NamedTuple):
+    """The logits of a softmax, masked ones and the largest of each row left out.
 
-    The std is what counts: where the logits of a row differ by many units, one of them takes all,
-    and no gradient passes. The largest is left out so that a query which attends to itself alone,
-    as at an identity start, is not taken for that.
+    What counts is their standard deviation: where the logits of a row differ by many units, one of
+    them takes all, and no gradient passes. The largest is left out so that a query which attends
+    to itself alone, as at an identity start, is not taken for that.
 
-    Args:
-        shifted: logits less their row's maximum.
-        axis: along which the softmax runs.
+    Attributes:
+        mean, std: below the largest of their row.
+        largest: distance from it.
+        zeros, nonfinite: fractions of the weights.
+        spread: one over the sum of a row's squared weights: how many entries share the weight.
     """
-    x = shifted.astype(jnp.float32)
+
+    mean: jax.Array
+    std: jax.Array
+    largest: jax.Array
+    zeros: jax.Array
+    nonfinite: jax.Array
+    spread: jax.Array
+
+
+def summarize_logits(shifted: jax.Array, axis: int) -> Logits:
+    """Reduce logits less their row's maximum, as the exponential along `axis` gets them."""
+    x = jnp.moveaxis(shifted.astype(jnp.float32), axis, -1)
     counted = (x > MASKED) & (x < 0)
-    count = jnp.sum(counted, axis=axis, dtype=jnp.float32, keepdims=True)
+    count = jnp.maximum(jnp.sum(counted, axis=-1, dtype=jnp.float32, keepdims=True), 1.0)
     held = jnp.where(counted, x, 0.0)
-    mean = jnp.sum(held, axis=axis, keepdims=True) / jnp.maximum(count, 1.0)
-    square = jnp.sum(jnp.where(counted, (x - mean) ** 2, 0.0), axis=axis, keepdims=True)
-    std = jnp.sqrt(jnp.sum(square) / jnp.maximum(jnp.sum(count), 1.0))
-    weights = jnp.exp(x) / jnp.sum(jnp.exp(x), axis=axis, keepdims=True)
-    nan = jnp.float32(jnp.nan)
-    return Forward(
+    mean = jnp.sum(held, axis=-1, keepdims=True) / count
+    deviation = jnp.where(counted, x - mean, 0.0)
+    weights = jax.nn.softmax(x)
+    return Logits(
         jnp.mean(mean),
-        std,
-        jnp.sqrt(jnp.mean(mean) ** 2 + std**2),
-        jnp.max(-held),
+        jnp.sqrt(jnp.sum(deviation**2) / jnp.sum(count)),
+        jnp.max(-held, initial=0.0),
         zero_fraction(weights),
-        jnp.mean(~jnp.isfinite(weights), dtype=jnp.float32),
-        nan,
-        nan,
-        jnp.mean(1.0 / jnp.sum(weights * weights, axis=axis)),
+        nonfinite_fraction(weights),
+        jnp.mean(1.0 / jnp.sum(weights**2, axis=-1)),
     )
+
+
+def logit_statistics(logits: Logits) -> Forward:
+    """As a row of a report shows them, on the host; the spread stands for the rank."""
+    mean, std, largest, zeros, nonfinite, spread = map(float, logits)
+    rms = math.hypot(mean, std)
+    return Forward(mean, std, rms, largest, zeros, nonfinite, math.nan, math.nan, spread)
 
 
 def _search(body: Any, at: Site) -> Iterator[tuple[Site, int]]:

@@ -104,8 +104,7 @@ def exact_spectrum(part: Between) -> Spectrum:
     sigma = sigma.astype(np.float64)
     return Spectrum(
         sigma,
-        # Backward stability of the singular value decomposition in float32.
-        np.full(sigma.shape, np.finfo(np.float32).eps * sigma[0] * math.sqrt(sigma.size)),
+        np.full(sigma.shape, rounding_error(sigma)),
         float(np.mean(sigma**2)),
         0.0,
         float(sigma[0] / sigma[-1]) if sigma[-1] > 0 else math.inf,
@@ -113,6 +112,11 @@ def exact_spectrum(part: Between) -> Spectrum:
         (part.outputs, part.inputs),
         min(part.inputs, part.outputs),
     )
+
+
+def rounding_error(sigma: np.ndarray) -> float:
+    """What float32 arithmetic adds to the error of every singular value."""
+    return float(np.finfo(np.float32).eps * sigma[0] * math.sqrt(sigma.size))
 
 
 def _matrix(part: Between) -> jax.Array:
@@ -141,7 +145,7 @@ def lanczos_spectrum(part: Between, count: int, products: int, key: jax.Array) -
     count = min(count, steps)
     return Spectrum(
         sigma[:count],
-        above[-1] * np.abs(left[-1, :count]),
+        above[-1] * np.abs(left[-1, :count]) + rounding_error(sigma),
         float(total / size),
         float(squares.std(ddof=1) / math.sqrt(squares.size) / size),
         float(sigma[0] / sigma[-1]) if sigma[-1] > 0 else math.inf,

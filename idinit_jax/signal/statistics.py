@@ -1,7 +1,7 @@
 """Numbers that sum up one activation, forward, or one gradient, backward.
 
-An activation is first reduced to a `Summary`, where it arises; what is then computed from
-summaries alone is computed for all places of a model at once.
+Each is reduced to a few sums where it arises, in the compiled program; the rest is arithmetic on
+these sums, on the host and in double precision.
 """
 
 import math
@@ -21,8 +21,7 @@ class Forward(NamedTuple):
     """What an activation is like, over examples, positions and features together.
 
     Attributes:
-        mean, std, rms: standard deviation and root mean square are right even where their squares
-            would not fit into float32.
+        mean, std, rms: mean, standard deviation and root mean square.
         largest: largest absolute value.
         zeros: fraction of entries that are exactly zero.
         nonfinite: fraction of entries that are NaN or infinite.
@@ -32,15 +31,15 @@ class Forward(NamedTuple):
             (sum of squared singular values)^2 over the sum of their fourth powers.
     """
 
-    mean: jax.Array
-    std: jax.Array
-    rms: jax.Array
-    largest: jax.Array
-    zeros: jax.Array
-    nonfinite: jax.Array
-    cosine: jax.Array
-    position_cosine: jax.Array
-    effective_rank: jax.Array
+    mean: float
+    std: float
+    rms: float
+    largest: float
+    zeros: float
+    nonfinite: float
+    cosine: float
+    position_cosine: float
+    effective_rank: float
 
 
 class Backward(NamedTuple):
@@ -52,27 +51,42 @@ class Backward(NamedTuple):
         nonfinite: fraction of entries that are NaN or infinite.
     """
 
-    norm: jax.Array
-    std: jax.Array
-    nonfinite: jax.Array
+    norm: float
+    std: float
+    nonfinite: float
 
 
-class Summary(NamedTuple):
-    """What `forward_statistics` needs of an activation.
+class Sums(NamedTuple):
+    """What is taken of an array on the device.
 
     Attributes:
-        largest: largest absolute value, the unit of the next three.
+        largest: largest absolute value; it is the unit of the next two, where squares neither
+            overflow nor vanish.
         mean, square: mean of the entries, and of their squares.
-        gram: inner products of sampled rows, (examples, positions, examples, positions).
-        zeros, nonfinite: fractions of the entries.
+        nonfinite: fraction of entries that are NaN or infinite.
+        count: number of entries.
     """
 
     largest: jax.Array
     mean: jax.Array
     square: jax.Array
-    gram: jax.Array
-    zeros: jax.Array
     nonfinite: jax.Array
+    count: jax.Array
+
+
+class Summary(NamedTuple):
+    """What is taken of an activation on the device.
+
+    Attributes:
+        sums: see `Sums`.
+        zeros: fraction of entries that are exactly zero.
+        gram: inner products of sampled rows, (examples, positions, examples, positions), in
+            squares of the unit of the sums.
+    """
+
+    sums: Sums
+    zeros: jax.Array
+    gram: jax.Array
 
 
 def summarize(y: jax.Array, features: Sequence[int] = (-1,)) -> Summary:
@@ -83,73 +97,55 @@ def summarize(y: jax.Array, features: Sequence[int] = (-1,)) -> Summary:
         features: axes of the features.
     """
     samples = as_samples(y, features)
-    largest, unit = scale_of(samples)
-    scaled = samples / unit
-    rows = sampled_rows(samples) / unit
+    sums = sums_of(samples)
+    rows = sampled_rows(samples) / unit_of(sums.largest)
     gram = jnp.einsum("epf,xyf->epxy", rows, rows, precision="highest")
-    return Summary(
+    return Summary(sums, zero_fraction(samples), gram)
+
+
+def sums_of(x: jax.Array) -> Sums:
+    """Reduce float32 entries of any shape."""
+    largest = jnp.max(jnp.abs(x), initial=0.0)
+    scaled = x / unit_of(largest)
+    return Sums(
         largest,
         scaled.mean(),
         (scaled * scaled).mean(),
-        gram,
-        zero_fraction(samples),
-        nonfinite_fraction(samples),
+        nonfinite_fraction(x),
+        jnp.float32(x.size),
     )
 
 
 def forward_statistics(summary: Summary) -> Forward:
-    """The statistics of one activation from its summary."""
-    largest, mean, square, gram, zeros, nonfinite = summary
-    unit = _unit(largest)
-    std = jnp.sqrt(jnp.maximum(square - mean * mean, 0.0))
-    examples = jnp.einsum("epxp->ex", gram)
-    positions = jnp.einsum("epey->epy", gram)
+    """The statistics of one activation from its summary, on the host."""
+    mean, std, rms = moments(summary.sums)
+    gram = np.nan_to_num(np.asarray(summary.gram, np.float64), posinf=0.0, neginf=0.0)
+    positions = [mean_cosine(example) for example in np.einsum("epey->epy", gram)]
     return Forward(
-        mean * unit,
-        std * unit,
-        jnp.sqrt(square) * unit,
-        largest,
-        zeros,
-        nonfinite,
-        mean_cosine(examples),
-        jnp.nanmean(jax.vmap(mean_cosine)(positions)),
-        participation(gram.reshape(math.prod(gram.shape[:2]), -1)),
+        mean,
+        std,
+        rms,
+        float(summary.sums.largest),
+        float(summary.zeros),
+        float(summary.sums.nonfinite),
+        mean_cosine(np.einsum("epxp->ex", gram)),
+        _mean_of_numbers(positions),
+        participation(gram.reshape(gram.shape[0] * gram.shape[1], -1)),
     )
 
 
-def all_forward_statistics(summaries: Sequence[Summary]) -> list[Forward]:
-    """The statistics of many places, (turns,) each, from summaries with axes of loops in front."""
-    flat = [_flat_turns(summary) for summary in summaries]
-    alike: dict[tuple[int, ...], list[int]] = {}
-    for index, summary in enumerate(flat):
-        alike.setdefault(summary.gram.shape[1:], []).append(index)
-    found: dict[int, Forward] = {}
-    for members in alike.values():
-        turns = np.cumsum([len(flat[index].gram) for index in members])[:-1]
-        together = jax.tree.map(lambda *each: jnp.concatenate(each), *(flat[i] for i in members))
-        parts = [jnp.split(array, turns) for array in jax.vmap(forward_statistics)(together)]
-        for index, *fields in zip(members, *parts, strict=True):
-            found[index] = Forward(*fields)
-    return [found[index] for index in range(len(flat))]
+def backward_statistics(sums: Sums) -> Backward:
+    """The statistics of a gradient from its sums, on the host."""
+    _, std, rms = moments(sums)
+    return Backward(rms * math.sqrt(sums.count), std, float(sums.nonfinite))
 
 
-def _flat_turns(summary: Summary) -> Summary:
-    flat = jax.tree.map(jnp.ravel, summary)
-    return flat._replace(gram=summary.gram.reshape(-1, *summary.gram.shape[-4:]))
-
-
-def backward_statistics(gradient: jax.Array) -> Backward:
-    """Sum up a gradient of any shape."""
-    gradient = gradient.astype(jnp.float32)
-    largest, unit = scale_of(gradient)
-    del largest
-    scaled = gradient / unit
-    mean, square = scaled.mean(), (scaled * scaled).mean()
-    return Backward(
-        jnp.sqrt(square) * math.sqrt(gradient.size) * unit,
-        jnp.sqrt(jnp.maximum(square - mean * mean, 0.0)) * unit,
-        nonfinite_fraction(gradient),
-    )
+def moments(sums: Sums) -> tuple[float, float, float]:
+    """Mean, standard deviation and root mean square."""
+    largest, mean, square = float(sums.largest), float(sums.mean), float(sums.square)
+    unit = largest if largest > 0 and math.isfinite(largest) else 1.0
+    variance = max(square - mean * mean, 0.0) if math.isfinite(square) else math.nan
+    return mean * unit, math.sqrt(variance) * unit, math.sqrt(square) * unit
 
 
 def as_samples(y: jax.Array, features: Sequence[int]) -> jax.Array:
@@ -167,56 +163,59 @@ def sampled_rows(samples: jax.Array) -> jax.Array:
     return samples[:: -(-samples.shape[0] * samples.shape[1] // SAMPLED_ROWS)]
 
 
-def scale_of(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The largest absolute value, and a unit in which squares neither overflow nor vanish."""
-    largest = jnp.max(jnp.abs(x), initial=0.0)
-    return largest, _unit(largest)
-
-
-def _unit(largest: jax.Array) -> jax.Array:
+def unit_of(largest: jax.Array) -> jax.Array:
+    """The largest absolute value where it can serve as a unit, else one."""
     return jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1.0)
 
 
-def zero_fraction(x: jax.Array) -> jax.Array:
-    """Fraction of exact zeros among float32 entries."""
-    # Integers without sign: only zero less one has its top bit set. Counting bits is exact, and
+def zero_fraction(x: jax.Array, axes: Sequence[int] | None = None) -> jax.Array:
+    """Fraction of exact zeros among float32 entries, over all axes or some."""
+    # As integers without sign only zero less one has its top bit set. Counting bits is exact, and
     # several times faster than comparing and selecting.
-    return _mean_of_top_bit(_magnitude_bits(x) - jnp.uint32(1))
+    return _mean_of_top_bit(_magnitude_bits(x) - jnp.uint32(1), axes)
 
 
 def nonfinite_fraction(x: jax.Array) -> jax.Array:
     """Fraction of NaNs and infinities among float32 entries."""
     # Their exponent is all ones, so that one more carries over into the top bit.
-    return _mean_of_top_bit(_magnitude_bits(x) + jnp.uint32(1 << 23))
+    return _mean_of_top_bit(_magnitude_bits(x) + jnp.uint32(1 << 23), None)
 
 
 def _magnitude_bits(x: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(x, jnp.uint32) & jnp.uint32(0x7FFFFFFF)
 
 
-def _mean_of_top_bit(bits: jax.Array) -> jax.Array:
-    count = jnp.sum(bits >> 31, dtype=jnp.uint32)
-    return count.astype(jnp.float32) / jnp.float32(bits.size)
+def _mean_of_top_bit(bits: jax.Array, axes: Sequence[int] | None) -> jax.Array:
+    axes = tuple(range(bits.ndim) if axes is None else axes)
+    count = jnp.sum(bits >> 31, axis=axes, dtype=jnp.uint32)
+    total = math.prod(bits.shape[axis] for axis in axes)
+    return count.astype(jnp.float32) / jnp.float32(max(total, 1))
 
 
-def mean_cosine(gram: jax.Array) -> jax.Array:
+def mean_cosine(gram: np.ndarray) -> float:
     """Mean cosine similarity of different rows, from their inner products (rows, rows).
 
     Zero rows are left out; NaN where fewer than two remain.
     """
-    square = jnp.diagonal(gram)
-    inverse = jnp.where(square > 0, jax.lax.rsqrt(jnp.where(square > 0, square, 1.0)), 0.0)
-    cosines = gram * inverse[:, None] * inverse[None, :]
-    count = jnp.sum(square > 0, dtype=jnp.float32)
-    pairs = count * (count - 1.0)
-    excess = jnp.sum(cosines) - jnp.trace(cosines)
-    return jnp.where(pairs > 0, excess / jnp.maximum(pairs, 1.0), jnp.nan)
+    square = np.diagonal(gram)
+    kept = square > 0
+    count = int(kept.sum())
+    if count < 2:
+        return math.nan
+    norms = np.sqrt(square[kept])
+    cosines = gram[np.ix_(kept, kept)] / np.outer(norms, norms)
+    return float((cosines.sum() - count) / (count * (count - 1)))
 
 
-def participation(gram: jax.Array) -> jax.Array:
+def participation(gram: np.ndarray) -> float:
     """(tr G)^2 / tr(G^2): over how many directions the energy is spread; NaN for zero.
 
     r for r equal singular values, 1 for a single one.
     """
-    square = jnp.sum(gram * gram)
-    return jnp.where(square > 0, jnp.trace(gram) ** 2 / jnp.where(square > 0, square, 1.0), jnp.nan)
+    square = float(np.sum(gram * gram))
+    return float(np.trace(gram)) ** 2 / square if square > 0 else math.nan
+
+
+def _mean_of_numbers(values: Sequence[float]) -> float:
+    numbers = [value for value in values if not math.isnan(value)]
+    return sum(numbers) / len(numbers) if numbers else math.nan

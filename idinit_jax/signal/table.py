@@ -103,6 +103,7 @@ def format_spectrum(spectrum: "Spectrum") -> str:
     return "\n".join([
         f"Jacobian {outputs} x {inputs}, {spectrum.method}, {spectrum.products} products",
         format_table(("", "singular value", "within"), rows),
-        f"mean square {spectrum.mean_square:.4g} +- {spectrum.mean_square_error:.2g} (criticality: near 1)",
+        f"mean square {spectrum.mean_square:.4g} +- {spectrum.mean_square_error:.2g}"
+        " (criticality: near 1)",
         f"condition {'' if exact else '>= '}{spectrum.condition:.4g} (isometry: near 1)",
     ])  # fmt: skip

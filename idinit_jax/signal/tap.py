@@ -1,13 +1,14 @@
 """Sum up the gradient of an activation where it arises, without keeping it."""
 
 import jax
+import jax.numpy as jnp
 
-from idinit_jax.signal.statistics import Backward, backward_statistics
+from idinit_jax.signal.statistics import Sums, sums_of
 
 
 @jax.custom_vjp
-def tap(y: jax.Array, slot: Backward) -> jax.Array:
-    """`y` itself; the gradient with respect to `slot` is the statistics of the gradient at `y`.
+def tap(y: jax.Array, slot: Sums) -> jax.Array:
+    """`y` itself; the gradient with respect to `slot` holds the sums of the gradient at `y`.
 
     A zero added to `y` would have the gradient of `y` as its own, at the size of `y` and, in a
     scan, for all layers at once. The slot is such a probe, whose gradient is summed up at once.
@@ -16,14 +17,14 @@ def tap(y: jax.Array, slot: Backward) -> jax.Array:
     return y
 
 
-def _forward(y: jax.Array, slot: Backward) -> tuple[jax.Array, None]:
+def _forward(y: jax.Array, slot: Sums) -> tuple[jax.Array, None]:
     del slot
     return y, None
 
 
-def _backward(kept: None, gradient: jax.Array) -> tuple[jax.Array, Backward]:
+def _backward(kept: None, gradient: jax.Array) -> tuple[jax.Array, Sums]:
     del kept
-    return gradient, backward_statistics(gradient)
+    return gradient, sums_of(gradient.astype(jnp.float32))
 
 
 tap.defvjp(_forward, _backward)

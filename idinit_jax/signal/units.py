@@ -1,13 +1,14 @@
-"""Parameters seen layer by layer: their norms, their gradients, dead entries and identical units."""
+"""Parameters seen layer by layer: norms, gradients, dead entries and identical units."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from idinit_jax.signal.statistics import scale_of, zero_fraction
+from idinit_jax.signal.statistics import unit_of, zero_fraction
 from idinit_jax.tracing.graph import Kernel, Parameter
 
 Entry = Kernel | Parameter
@@ -31,72 +32,103 @@ class ParameterStatistics(NamedTuple):
     gradient_marks: jax.Array
 
 
+class Layout(NamedTuple):
+    """How a stored array divides into layers, groups, units and inputs of a unit.
+
+    Attributes:
+        view: the shape that the axes refer to.
+        stack, group, unit, inner: axes.
+        groups: blocks that the unit axes divide into.
+    """
+
+    view: tuple[int, ...]
+    stack: tuple[int, ...]
+    group: tuple[int, ...]
+    unit: tuple[int, ...]
+    inner: tuple[int, ...]
+    groups: int
+
+    def shape(self) -> tuple[int, int, int, int]:
+        """(layers, groups, units, inputs of a unit)."""
+        layers, groups, units, inputs = (
+            math.prod(self.view[axis] for axis in axes)
+            for axes in (self.stack, self.group, self.unit, self.inner)
+        )
+        return layers, groups * self.groups, units // self.groups, inputs
+
+
+def layout_of(entry: Entry) -> Layout:
+    """The layout of a parameter; what is no kernel, and an embedding, is one unit a layer."""
+    if isinstance(entry, Kernel) and entry.role != "embedding":
+        inner = tuple(sorted((*entry.in_axes, *entry.spatial_axes)))
+        axes = entry.stack_axes, entry.group_axes, entry.out_axes, inner
+        return Layout(entry.view, *axes, entry.groups)
+    view = entry.view if isinstance(entry, Kernel) else entry.shape
+    inner = tuple(axis for axis in range(len(view)) if axis not in entry.stack_axes)
+    return Layout(view, entry.stack_axes, (), (), inner, 1)
+
+
 def parameter_statistics(
-    entries: tuple[Entry, ...], values: list[jax.Array], gradients: list[jax.Array]
+    entries: Sequence[Entry], values: Sequence[jax.Array], gradients: Sequence[jax.Array]
 ) -> list[ParameterStatistics]:
-    """Sum up parameters and their gradients, those of equal shape together."""
-    views = [unit_matrices(entry, value) for entry, value in zip(entries, values, strict=True)]
-    slopes = [unit_matrices(entry, value) for entry, value in zip(entries, gradients, strict=True)]
-    alike: dict[tuple[int, ...], list[int]] = {}
-    for index, view in enumerate(views):
-        alike.setdefault(view.shape, []).append(index)
+    """Sum up parameters and their gradients, those of equal layout in one program."""
+    alike: dict[Layout, list[int]] = {}
+    for index, entry in enumerate(entries):
+        alike.setdefault(layout_of(entry), []).append(index)
     found: dict[int, ParameterStatistics] = {}
-    for members in alike.values():
-        together = jax.vmap(jax.vmap(_layer_statistics))(
-            jnp.stack([views[index] for index in members]),
-            jnp.stack([slopes[index] for index in members]),
+    for layout, members in alike.items():
+        together = jax.vmap(lambda value, slope, layout=layout: _statistics(layout, value, slope))(
+            jnp.stack([_as_viewed(values[index], layout) for index in members]),
+            jnp.stack([_as_viewed(gradients[index], layout) for index in members]),
         )
         for position, index in enumerate(members):
             found[index] = jax.tree.map(lambda array, p=position: array[p], together)
     return [found[index] for index in range(len(entries))]
 
 
-def _layer_statistics(units: jax.Array, slopes: jax.Array) -> ParameterStatistics:
-    """Of one layer as (groups, units, inputs)."""
-    directions = np.random.default_rng(1).standard_normal(units.shape[-1])
+def _as_viewed(array: jax.Array, layout: Layout) -> jax.Array:
+    return array.reshape(layout.view).astype(jnp.float32)
+
+
+def _statistics(layout: Layout, value: jax.Array, slope: jax.Array) -> ParameterStatistics:
+    """Of one array as viewed. Reductions run over the stored axes, so that nothing is moved."""
+    layers, groups, units, _ = layout.shape()
+    rest = tuple(axis for axis in range(value.ndim) if axis not in layout.stack)
+    draw = np.random.default_rng(0)
+    directions = _along(layout, draw.standard_normal(layout.shape()[3]).astype(np.float32))
+    odd = _along(layout, draw.integers(0, 2**32, layout.shape()[3], dtype=np.uint32) | 1)
+    largest = jnp.max(jnp.abs(slope), axis=rest, keepdims=True, initial=0.0)
+    unit = unit_of(largest)
     return ParameterStatistics(
-        euclidean_norm(units),
-        euclidean_norm(slopes),
-        zero_fraction(slopes),
-        unit_hashes(units),
-        slopes @ jnp.asarray(directions, jnp.float32),
+        jnp.sqrt(jnp.sum(value * value, axis=rest)).reshape(layers),
+        (jnp.sqrt(jnp.sum((slope / unit) ** 2, axis=rest)).reshape(layers) * unit.reshape(layers)),
+        zero_fraction(slope, rest).reshape(layers),
+        jnp.sum(_mixed_bits(value) * odd, axis=layout.inner, dtype=jnp.uint32).reshape(
+            layers, groups, units
+        ),
+        jnp.sum(slope / unit * directions, axis=layout.inner).reshape(layers, groups, units),
     )
 
 
-def euclidean_norm(x: jax.Array) -> jax.Array:
-    """The norm, also where squares would overflow or vanish."""
-    _, unit = scale_of(x)
-    return jnp.sqrt(jnp.sum((x / unit) ** 2)) * unit
+def _along(layout: Layout, vector: np.ndarray) -> jax.Array:
+    """One number an input of a unit, shaped to be multiplied with the whole array."""
+    inner = tuple(size if axis in layout.inner else 1 for axis, size in enumerate(layout.view))
+    return jnp.asarray(vector.reshape(inner))
 
 
-def unit_matrices(entry: Entry, value: Any) -> jax.Array:
-    """A stored parameter as float32 (layers, groups, units, inputs of a unit).
-
-    What is no kernel, and a table of embeddings, is one unit a layer.
-    """
-    if not isinstance(entry, Kernel) or entry.role == "embedding":
-        value = value.reshape(entry.view) if isinstance(entry, Kernel) else value
-        others = tuple(axis for axis in range(value.ndim) if axis not in entry.stack_axes)
-        layers = math.prod(value.shape[axis] for axis in entry.stack_axes)
-        view = value.transpose(*entry.stack_axes, *others)
-        return view.reshape(layers, 1, 1, -1).astype(jnp.float32)
-    inner = (*entry.in_axes, *entry.spatial_axes)
-    order = (entry.stack_axes, entry.group_axes, entry.out_axes, inner)
-    layers, groups, units, inputs = (math.prod(entry.view[axis] for axis in axes) for axes in order)
-    view = value.reshape(entry.view).transpose(*(axis for axes in order for axis in axes))
-    shape = (layers, groups * entry.groups, units // entry.groups, inputs)
-    return view.reshape(shape).astype(jnp.float32)
-
-
-def unit_hashes(units: jax.Array) -> jax.Array:
-    """A hash of the bits of each unit's weights (..., units, inputs); equal weights agree."""
-    bits = jax.lax.bitcast_convert_type(jnp.where(units == 0, 0.0, units), jnp.uint32)
+def _mixed_bits(values: jax.Array) -> jax.Array:
+    """The bits of each number, well mixed; a weighted sum of them is a hash."""
+    bits = jax.lax.bitcast_convert_type(jnp.where(values == 0, 0.0, values), jnp.uint32)
     # Round numbers differ in their high bits alone, which a product would push out.
     bits = (bits ^ (bits >> 16)) * jnp.uint32(0x45D9F3B1)
-    bits = bits ^ (bits >> 15)
-    draws = np.random.default_rng(0).integers(0, 2**32, units.shape[-1], dtype=np.uint32)
-    odd = jnp.asarray(draws | 1).reshape((1,) * (units.ndim - 1) + (-1,))
-    return jnp.sum(bits * odd, axis=-1, dtype=jnp.uint32)
+    return bits ^ (bits >> 15)
+
+
+def unit_matrices(kernel: Kernel, value: Any) -> jax.Array:
+    """A kernel as float32 (layers, groups, units, inputs of a unit)."""
+    layout = layout_of(kernel)
+    order = (*layout.stack, *layout.group, *layout.unit, *layout.inner)
+    return _as_viewed(value, layout).transpose(order).reshape(layout.shape())
 
 
 def identical_units(statistics: ParameterStatistics, layer: int) -> int:
