@@ -60,7 +60,7 @@ def initializers(init: Initialization, norm: Norm) -> Initializers:
         One initializer a role.
 
     >>> initializers(Initialization("idinit"), norm="none").tail
-    zeros_identity(epsilon=1e-06, layout='patch')
+    zeros_identity(epsilon=1e-06, layout='channel')
     """
     hidden = _hidden(init)
     tails = _tails(init, hidden, norm)

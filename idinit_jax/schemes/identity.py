@@ -51,6 +51,8 @@ _PARAMETERS = {
     **STANDARD_PARAMETERS,
     "position_embedding": because(zeros(), "positions start alike"),
 }
+# The layout that the paper's "patch-maintain" most likely means.
+_PUBLISHED = idinit(layout="patch")
 _SMALL = scale_of(BRANCH_SCALE, "the last thing that scales its branch: nearly zero")
 
 register(
@@ -71,7 +73,14 @@ register(
         "idinit_literal",
         "IDInit as published: identity kernels, the last kernel of a branch at 1e-6, norms at 1 "
         "(Pan et al. 2025)",
-        {**_KERNELS, "tail": because(TAIL, "last of a branch: zero-preserving")},
+        {
+            **_KERNELS,
+            "hidden": because(_PUBLISHED, "identity-preserving"),
+            "shortcut": because(_PUBLISHED, "projection shortcut: identity-preserving"),
+            "tail": because(
+                zeros_identity(1e-6, layout="patch"), "last of a branch: zero-preserving"
+            ),
+        },
         _PARAMETERS,
     )
 )
