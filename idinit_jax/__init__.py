@@ -1,5 +1,7 @@
 """idinit_jax: start neural networks well in JAX."""
 
+from idinit_jax import models, schemes, signal
+from idinit_jax.calibration import compile_lsuv, lsuv_calibrate
 from idinit_jax.initializers import (
     DEFAULT_LAYOUT,
     LAYOUTS,
@@ -29,6 +31,20 @@ from idinit_jax.initializers import (
     zeros_identity,
     zeros_perturbed,
 )
+from idinit_jax.insertion import insert_fixup, insert_multipliers
+from idinit_jax.perturbation import progressive_perturbation
+from idinit_jax.schemes import (
+    Scheme,
+    assert_replicas_agree,
+    explain,
+    initialize,
+    plan,
+    register,
+    reinitialize,
+    rule,
+    train_only,
+)
+from idinit_jax.tracing import Kernel, ModelGraph, Parameter, ResidualSum, Use, trace
 from idinit_jax.version import VERSION as __version__
 
 __all__ = [
@@ -36,21 +52,44 @@ __all__ = [
     "LAYOUTS",
     "NONLINEARITIES",
     "Initializer",
+    "Kernel",
     "Layout",
+    "ModelGraph",
+    "Parameter",
+    "ResidualSum",
+    "Scheme",
+    "Use",
     "__version__",
+    "assert_replicas_agree",
+    "compile_lsuv",
     "constant",
     "delta_orthogonal",
     "dirac",
+    "explain",
     "gain",
     "he",
     "idinit",
+    "initialize",
+    "insert_fixup",
+    "insert_multipliers",
     "lecun",
     "lsuv",
+    "lsuv_calibrate",
+    "models",
     "normal",
     "ones",
     "orthogonal",
     "perturbed",
+    "plan",
+    "progressive_perturbation",
+    "register",
+    "reinitialize",
+    "rule",
+    "schemes",
+    "signal",
     "sparse",
+    "trace",
+    "train_only",
     "truncated_normal",
     "truncated_normal_exact",
     "uniform",
