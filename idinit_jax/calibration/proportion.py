@@ -14,7 +14,7 @@ _RESHAPING = {"reshape", "transpose", "squeeze", "expand_dims", "broadcast_in_di
 _PICKING = {"slice", "dynamic_slice", "split", "gather", LAYER_SLICE}
 _CASTING = {"convert_element_type", "reduce_precision", "copy", "copy_p", "stop_gradient", "name"}
 _PLACING = {"sharding_constraint", "pvary", "reshard", "mesh_cast", RESHARD}
-_MOVES = _RESHAPING | _PICKING | _CASTING | _PLACING
+MOVES = _RESHAPING | _PICKING | _CASTING | _PLACING
 
 
 class Proportion(NamedTuple):
@@ -56,7 +56,7 @@ def _through(node: Node, found: list[Proportion | None], depends: list[int]) -> 
     first = found[node.inputs[0]]
     if node.operation == LAYER_SLICE and first is not None:
         return first._replace(scans=(*first.scans, node.site))
-    if node.operation in _MOVES:
+    if node.operation in MOVES:
         return first
     if node.operation == "neg" and first is not None:
         return first._replace(unscaled=False)

@@ -36,7 +36,7 @@ def meter(
         layers: number of layers that the parameter stacks.
         layer: the one that this use picks by a fixed index.
     """
-    around, equation = _surroundings(program, site)
+    around, equation = surroundings(program, site)
     turns = tuple(around.values())
     size = math.prod(getattr(equation.outvars[0].aval, "shape", ()))
     if layers == 1 or layer is not None:
@@ -48,7 +48,7 @@ def meter(
     return Meter(site, np.broadcast_to(slots, turns), size)
 
 
-def _surroundings(program: Program, site: Site) -> tuple[dict[Site, int], core.JaxprEqn]:
+def surroundings(program: Program, site: Site) -> tuple[dict[Site, int], core.JaxprEqn]:
     """The lengths of the scans around a site, outermost first, and the equation at it."""
     scans: dict[Site, int] = {}
     jaxpr = open_jaxpr(program.jaxpr)
