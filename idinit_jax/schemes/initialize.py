@@ -12,10 +12,11 @@ from idinit_jax.schemes.birth import born
 from idinit_jax.schemes.choosing import Chosen, Overrides, choose
 from idinit_jax.schemes.own import own_start
 from idinit_jax.schemes.placement import OutShardings, shardings_of
+from idinit_jax.schemes.remembered import traced
 from idinit_jax.schemes.scheme import Scheme
 from idinit_jax.schemes.stream import Words, is_traced, streams
 from idinit_jax.schemes.trained import refuse_trained
-from idinit_jax.tracing import Model, take_apart, trace_model
+from idinit_jax.tracing import Model
 
 
 def initialize(
@@ -70,8 +71,7 @@ def initialize(
            [0., 0., 1., 0.],
            [0., 0., 0., 1.]], dtype=float32)
     """
-    apart = take_apart(model, inputs, call_kwargs)
-    graph = trace_model(apart)
+    apart, graph = traced(model, inputs, call_kwargs)
     if not overwrite:
         refuse_trained(apart, graph, reference)
     chosen = choose(graph, scheme, overrides)
