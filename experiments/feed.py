@@ -48,10 +48,10 @@ class ResidentFeed:
         self._data = placement.replicate(data)
         self._batch_size = batch_size
         self._key = jax.random.key(seed)
-        self._batches = functools.lru_cache(maxsize=1)(self._place_epoch)
+        self.epoch = functools.lru_cache(maxsize=1)(self._place)
 
     def run(self, state: TrainState, step: int, count: int) -> tuple[TrainState, StepMetrics]:
-        return self._advance(state, self._batches(step // self._steps), count)
+        return self._advance(state, self.epoch(step // self._steps), count)
 
     def batch(self, step: int) -> Batch:
         row = self._order(step // self._steps)[step % self._steps]
@@ -67,7 +67,7 @@ class ResidentFeed:
         order = np.asarray(epoch_order(self._key, epoch, len(self._host.labels)))
         return order[: self._steps * self._batch_size].reshape(self._steps, self._batch_size)
 
-    def _place_epoch(self, epoch: int) -> Batches:
+    def _place(self, epoch: int) -> Batches:
         order = self._placement.split(self._order(epoch), Split.COLUMNS)
         return Batches(self._data.images, self._data.labels, order)
 
