@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from idinit_jax.signal.rows import ParameterRow, SignalReport, SignalRow
-from idinit_jax.signal.sites import INPUT, OUTPUT, Place, turns_of
-from idinit_jax.signal.softmaxes import Softmax, logit_statistics
+from idinit_jax.signal.sites import Place, turns_of
+from idinit_jax.signal.softmaxes import logit_statistics
 from idinit_jax.signal.statistics import Sums, backward_statistics, forward_statistics, moments
 from idinit_jax.signal.units import ParameterStatistics, identical_units
 from idinit_jax.tracing.graph import Kernel, ModelGraph, Parameter
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 
 def build_report(
-    graph: ModelGraph,
-    places: Sequence[Place],
-    softmaxes: Sequence[Softmax],
-    statistics: "Statistics",
+    graph: ModelGraph, places: Sequence[Place], statistics: "Statistics"
 ) -> SignalReport:
     """Arrange the numbers of a measurement, fetched from the device, as rows in forward order."""
     parameters = [
@@ -32,30 +29,12 @@ def build_report(
     ]
     norms = np.array([row.gradient_norm for row in parameters], np.float64)
     return SignalReport(
-        tuple(_with_gradient_ratios(list(_signal_rows(places, softmaxes, statistics)))),
+        tuple(_with_gradient_ratios([_row(*one, statistics) for one in turns_of(places)])),
         tuple(parameters),
         float(statistics.loss),
         float(np.sqrt(np.sum(norms**2))),
         graph,
     )
-
-
-def _signal_rows(
-    places: Sequence[Place], softmaxes: Sequence[Softmax], statistics: "Statistics"
-) -> Iterator[SignalRow]:
-    edges = [
-        Place(kind, kind, site, (), (), trunk=False)
-        for kind, site in (("input", INPUT), ("output", OUTPUT))
-    ]
-    if INPUT in statistics.forward:
-        yield _row(edges[0], 0, statistics)
-    for place, turn in turns_of([*places, *map(_softmax_place, softmaxes)]):
-        yield _row(place, turn, statistics)
-    yield _row(edges[1], 0, statistics)
-
-
-def _softmax_place(softmax: Softmax) -> Place:
-    return Place("softmax", "softmax", softmax.site, softmax.loops, (), trunk=False)
 
 
 def _row(place: Place, turn: int, statistics: "Statistics") -> SignalRow:
@@ -73,10 +52,10 @@ def _row(place: Place, turn: int, statistics: "Statistics") -> SignalRow:
         parameter=place.kernel.path if place.kernel else "",
         forward=logit_statistics(record.summary)
         if place.kind == "softmax"
-        else forward_statistics(record.summary),
-        backward=None if backward is None else backward_statistics(backward),
+        else forward_statistics(record.summary, place.size),
+        backward=None if backward is None else backward_statistics(backward, place.size),
         gradient_ratio=None,
-        branch_share=branch_share(*record.operands) if record.operands else None,
+        branch_share=branch_share(*record.operands, place.size) if record.operands else None,
     )
 
 
@@ -86,9 +65,9 @@ def _at_turn(tree: Any, place: Place, turn: int) -> Any:
     return jax.tree.map(lambda array: array.reshape(-1, *array.shape[loops:])[turn], tree)
 
 
-def branch_share(branch: Sums, shortcut: Sums) -> float:
+def branch_share(branch: Sums, shortcut: Sums, size: int) -> float:
     """Variance of the branch over that of branch and shortcut together."""
-    stds = moments(branch)[1], moments(shortcut)[1]
+    stds = moments(branch, size)[1], moments(shortcut, size)[1]
     total = math.hypot(*stds)
     return (stds[0] / total) ** 2 if total > 0 else math.nan
 
@@ -127,12 +106,15 @@ def _quotient(numerator: float, denominator: float) -> float:
 def _parameter_rows(
     entry: Kernel | Parameter, found: ParameterStatistics
 ) -> Iterator[ParameterRow]:
-    layers = len(found.norm)
+    layers = len(found.squares)
     kernel = isinstance(entry, Kernel)
     compared = kernel and entry.role != "embedding"
-    size = int(np.prod(entry.shape)) // max(layers, 1)
+    size = math.prod(entry.shape) // max(layers, 1)
     for layer in range(layers):
-        norm, slope = float(found.norm[layer]), float(found.gradient_norm[layer])
+        norm = math.sqrt(found.squares[layer])
+        largest = float(found.largest_slope[layer])
+        unit = largest if largest > 0 and math.isfinite(largest) else 1.0
+        slope = math.sqrt(found.slope_squares[layer]) * unit
         index = layer if entry.stack_axes else None
         yield ParameterRow(
             name=layer_name(entry.path, index),
@@ -144,7 +126,7 @@ def _parameter_rows(
             norm=norm,
             gradient_norm=slope,
             gradient_ratio=_quotient(slope, norm),
-            dead=float(found.dead[layer]),
+            dead=float(found.dead[layer]) / max(size, 1),
             units=found.hashes[layer].size if compared else 0,
             identical_units=identical_units(found, layer) if compared else 0,
         )

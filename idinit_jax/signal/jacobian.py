@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from idinit_jax.signal.meter import take_apart_with
-from idinit_jax.signal.sites import INPUT, OUTPUT, Place, equation_at, find_places
+from idinit_jax.signal.sites import INPUT, OUTPUT, Place, equation_at, find_places, first_floating
 from idinit_jax.tracing import ModelGraph, trace_model
 from idinit_jax.tracing.evaluate import Hook, evaluate
 from idinit_jax.tracing.frameworks import is_array
@@ -116,12 +116,13 @@ def _start_aval(graph: ModelGraph, arrays: list, point: Point) -> tuple[tuple[in
 
 
 def _floating(arrays: Sequence[jax.Array]) -> int:
-    for index, array in enumerate(arrays):
-        if jnp.issubdtype(array.dtype, jnp.floating):
-            return index
-    raise ValueError(
-        "integers have no derivative; give a start behind the embedding, such as its kernel's path"
-    )
+    index = first_floating(arrays)
+    if index is None:
+        raise ValueError(
+            "integers have no derivative; give a start behind the embedding, such as its kernel's"
+            " path"
+        )
+    return index
 
 
 def _hooks(first: Point, last: Point, delta: jax.Array) -> tuple[dict[Site, Hook], dict]:

@@ -10,8 +10,15 @@ import jax.numpy as jnp
 
 from idinit_jax.signal.build import build_report
 from idinit_jax.signal.rows import SignalReport
-from idinit_jax.signal.sites import INPUT, OUTPUT, Place, find_places
-from idinit_jax.signal.softmaxes import Logits, Softmax, find_softmaxes, summarize_logits
+from idinit_jax.signal.sites import (
+    INPUT,
+    OUTPUT,
+    Place,
+    find_edges,
+    find_places,
+    first_floating,
+)
+from idinit_jax.signal.softmaxes import Logits, find_softmaxes, summarize_logits
 from idinit_jax.signal.statistics import Summary, Sums, summarize, sums_of
 from idinit_jax.signal.tap import tap
 from idinit_jax.signal.units import ParameterStatistics, parameter_statistics
@@ -52,17 +59,22 @@ class Statistics(NamedTuple):
 
 
 def unit_noise(outputs: PyTree) -> jax.Array:
-    """A loss whose gradient at the outputs is independent noise of variance one.
+    """A loss whose gradient at the outputs is independent noise of variance one: random signs.
 
-    It asks how a backward signal travels, whatever the task: `sum(outputs * noise)`.
+    It asks how a backward signal travels, whatever the task: `sum(outputs * signs)`.
     """
     leaves = [leaf for leaf in jax.tree.leaves(outputs) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    keys = jax.random.split(jax.random.key(0), max(len(leaves), 1))
-    parts = [
-        jnp.sum(leaf.astype(jnp.float32) * jax.random.normal(key, leaf.shape))
-        for leaf, key in zip(leaves, keys, strict=False)
-    ]
-    return sum(parts, start=jnp.float32(0.0))
+    return sum((_noisy_sum(leaf) for leaf in leaves), start=jnp.float32(0.0))
+
+
+def _noisy_sum(x: jax.Array) -> jax.Array:
+    """The sum of the entries with random signs: the top bits of a multiplicative hash."""
+    index = jnp.arange(x.size, dtype=jnp.uint32).reshape(x.shape) + jnp.uint32(1)
+    mixed = index * jnp.uint32(0x9E3779B1)
+    mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(0x85EBCA77)
+    mixed = (mixed ^ (mixed >> 13)) * jnp.uint32(0xC2B2AE3D)
+    signs = 1.0 - 2.0 * (mixed >> 31).astype(jnp.float32)
+    return jnp.sum(x.astype(jnp.float32) * signs)
 
 
 @dataclass(frozen=True)
@@ -87,20 +99,30 @@ class Meter:
 
     def report(self, statistics: Statistics) -> SignalReport:
         """Rows from the numbers that `statistics` gave."""
-        return build_report(self.graph, self.places, self.softmaxes, jax.device_get(statistics))
+        places = (*self.edges, *self.places, *self.softmaxes)
+        return build_report(self.graph, places, jax.device_get(statistics))
 
     @functools.cached_property
     def places(self) -> tuple[Place, ...]:
         return find_places(self.graph)
 
     @functools.cached_property
-    def softmaxes(self) -> tuple[Softmax, ...]:
+    def edges(self) -> tuple[Place, ...]:
+        return find_edges(self.graph.program)
+
+    @functools.cached_property
+    def softmaxes(self) -> tuple[Place, ...]:
         return find_softmaxes(self.graph.program)
 
     @functools.cached_property
     def compiled(self) -> Callable[..., Statistics]:
         """`statistics`, jitted."""
         return jax.jit(self.statistics)
+
+    @functools.cached_property
+    def compiled_gradient(self) -> Callable[..., PyTree]:
+        """`gradient`, jitted."""
+        return jax.jit(self.gradient)
 
     def arguments(self, values: PyTree, inputs: Sequence[PyTree]) -> tuple[PyTree, list, list]:
         """Parameters, and the arrays of the state and of the inputs, as `statistics` wants them."""
@@ -116,11 +138,19 @@ class Meter:
         (loss, (records, output)), (gradients, backward) = jax.value_and_grad(
             self._loss_and_records, argnums=(0, 1), has_aux=True
         )(params, slots, state, inputs, targets)
-        floating = [leaf for leaf in inputs if jnp.issubdtype(leaf.dtype, jnp.floating)]
-        edges = {OUTPUT: Record(output)} | (
-            {INPUT: Record(summarize(floating[0]))} if floating else {}
-        )
+        edges = {OUTPUT: Record(output)}
+        if (index := first_floating(inputs)) is not None:
+            edges[INPUT] = Record(summarize(inputs[index]))
         return Statistics(loss, records | edges, backward, self._parameters(params, gradients))
+
+    def gradient(self, params: PyTree, state: list, inputs: list, targets: tuple = ()) -> PyTree:
+        """The gradient of the loss with respect to the parameters, and nothing else."""
+
+        def loss(params: PyTree) -> jax.Array:
+            outputs, _ = evaluate(self.graph.program, params, state, inputs, {})
+            return self.loss(jax.tree.unflatten(self.graph.program.out_tree, outputs), *targets)
+
+        return jax.grad(loss)(params)
 
     def _loss_and_records(
         self, params: PyTree, slots: dict[Site, Sums], state: list, inputs: list, targets: tuple
@@ -129,7 +159,8 @@ class Meter:
         hooks |= {softmax.site: _softmax_hook(softmax) for softmax in self.softmaxes}
         extras = {site: slot for site, slot in slots.items() if site != OUTPUT}
         outputs, records = evaluate(self.graph.program, params, state, inputs, hooks, extras)
-        index = _first_floating(outputs)
+        index = first_floating(outputs)
+        assert index is not None, "find_edges has seen to it"
         outputs[index] = tap(outputs[index], slots[OUTPUT])
         output = summarize(jax.lax.stop_gradient(outputs[index]))
         tree = jax.tree.unflatten(self.graph.program.out_tree, outputs)
@@ -229,21 +260,19 @@ def _hook(place: Place) -> Hook:
         record = Record(summarize(seen[0], place.features))
         if place.residual:
             branch = place.residual.branch_operand
-            record = record._replace(operands=(_sums(seen[1 + branch]), _sums(seen[2 - branch])))
+            record = record._replace(
+                operands=(sums_of(seen[1 + branch]), sums_of(seen[2 - branch]))
+            )
         return [tap(y, slot), *rest], record
 
     return hook
 
 
-def _sums(x: jax.Array) -> Sums:
-    return sums_of(x.astype(jnp.float32))
-
-
-def _softmax_hook(softmax: Softmax) -> Hook:
+def _softmax_hook(softmax: Place) -> Hook:
     def hook(compute: Callable, operands: list, extra: None) -> tuple[list, Record]:
         del extra
         shifted = jax.lax.stop_gradient(operands[0])
-        return compute(*operands), Record(summarize_logits(shifted, softmax.axis))
+        return compute(*operands), Record(summarize_logits(shifted, softmax.features[0]))
 
     return hook
 
@@ -255,13 +284,3 @@ def _slot(place: Place) -> Sums:
 
 def _arrays(tree: PyTree) -> list:
     return [leaf for leaf in jax.tree.leaves(tree) if is_array(leaf)]
-
-
-def _first_floating(outputs: Sequence[jax.Array]) -> int:
-    for index, leaf in enumerate(outputs):
-        if jnp.issubdtype(leaf.dtype, jnp.floating):
-            return index
-    raise TypeError(
-        f"the model puts out no floating array but {[str(leaf.dtype) for leaf in outputs]};"
-        " measure the function that gives its logits"
-    )

@@ -3,18 +3,22 @@
 import itertools
 import math
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+import jax
+import jax.numpy as jnp
 from jax.extend import core
 
 from idinit_jax.tracing.flatten import called_jaxpr, open_jaxpr
+from idinit_jax.tracing.frameworks import is_array
 from idinit_jax.tracing.graph import Kernel, ModelGraph, ResidualSum, Use
 from idinit_jax.tracing.program import Program, Site
 
 # Addresses of the edges of a model, which no equation has.
 INPUT: Site = (-1,)
-OUTPUT: Site = ()
+OUTPUT: Site = (sys.maxsize,)
 Kind = Literal["input", "kernel", "sum", "softmax", "output"]
 
 
@@ -35,6 +39,7 @@ class Place(NamedTuple):
         loops: scans around it, outermost first.
         features: axes of the output that hold features.
         trunk: whether it lies on the main path: on no branch and on no shortcut.
+        size: entries of the output, in one turn.
         kernel: the kernel, None for a sum.
         use: its use here, None for a sum.
         residual: the sum, None for a kernel.
@@ -46,6 +51,7 @@ class Place(NamedTuple):
     loops: tuple[Loop, ...]
     features: tuple[int, ...]
     trunk: bool
+    size: int
     kernel: Kernel | None = None
     use: Use | None = None
     residual: ResidualSum | None = None
@@ -68,6 +74,37 @@ class Place(NamedTuple):
         if self.use is not None and self.use.layer is not None:
             return self.use.layer
         return turn if self.turns > 1 else None
+
+
+def find_edges(program: Program) -> tuple[Place, ...]:
+    """The first floating output, and the first floating input if there is one.
+
+    Raises:
+        TypeError: the model puts out no floating array.
+    """
+    avals = list(program.jaxpr.in_avals)[-len(_array_leaves(program.inputs)) :]
+    inputs, outputs = (
+        [math.prod(aval.shape) for aval in avals if jnp.issubdtype(aval.dtype, jnp.floating)]
+        for avals in (avals, program.jaxpr.out_avals)
+    )
+    if not outputs:
+        raise TypeError("the model puts out no floating array; measure what gives its logits")
+    edges = [Place("output", "output", OUTPUT, (), (-1,), False, outputs[0])]
+    if inputs:
+        edges.append(Place("input", "input", INPUT, (), (-1,), False, inputs[0]))
+    return tuple(edges)
+
+
+def _array_leaves(tree: Any) -> list[Any]:
+    return [leaf for leaf in jax.tree.leaves(tree) if is_array(leaf)]
+
+
+def first_floating(arrays: Sequence[Any]) -> int | None:
+    """Index of the first floating array, None if there is none."""
+    for index, array in enumerate(arrays):
+        if jnp.issubdtype(array.dtype, jnp.floating):
+            return index
+    return None
 
 
 def find_places(graph: ModelGraph) -> tuple[Place, ...]:
@@ -122,7 +159,13 @@ def _use_place(graph: ModelGraph, kernel: Kernel, index: int) -> Place:
     trunk = use.branch is None and use.role != "shortcut"
     eqn = equation_at(graph.program, use.site)
     loops = loops_around(graph.program, use.site)
-    return Place(name, "kernel", use.site, loops, feature_axes(eqn, kernel), trunk, kernel, use)
+    return Place(
+        name, "kernel", use.site, loops, feature_axes(eqn, kernel), trunk, _size(eqn), kernel, use
+    )
+
+
+def _size(eqn: core.JaxprEqn) -> int:
+    return math.prod(eqn.outvars[0].aval.shape)
 
 
 def _sum_places(graph: ModelGraph) -> list[Place]:
@@ -136,7 +179,10 @@ def _sum_places(graph: ModelGraph) -> list[Place]:
         name = f"{prefix}/{suffix}" if prefix else suffix
         loops = loops_around(graph.program, residual.site)
         features = _sum_features(graph, residual)
-        places.append(Place(name, "sum", residual.site, loops, features, True, residual=residual))
+        size = _size(equation_at(graph.program, residual.site))
+        places.append(
+            Place(name, "sum", residual.site, loops, features, True, size, residual=residual)
+        )
     return places
 
 

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from idinit_jax.signal.sites import Loop, loops_around
-from idinit_jax.signal.statistics import Forward, nonfinite_fraction, zero_fraction
+from idinit_jax.signal.sites import Place, loops_around
+from idinit_jax.signal.statistics import Forward, count_nonfinite, count_zeros
 from idinit_jax.tracing.flatten import called_jaxpr, open_jaxpr
 from idinit_jax.tracing.program import Program, Site
 
@@ -18,23 +18,11 @@ MASKED = -1e3
 _SHAPE_ONLY = {"stop_gradient", "broadcast_in_dim", "reshape", "max", "convert_element_type"}
 
 
-class Softmax(NamedTuple):
-    """The exponential of a softmax: where it is, the axis it runs over, the scans around it."""
-
-    site: Site
-    axis: int
-    loops: tuple[Loop, ...]
-
-    @property
-    def turns(self) -> int:
-        return math.prod(loop.length for loop in self.loops)
-
-
-def find_softmaxes(program: Program) -> tuple[Softmax, ...]:
-    """Every softmax that a hook can reach."""
+def find_softmaxes(program: Program) -> tuple[Place, ...]:
+    """The exponential of every softmax that a hook can reach; its axis stands for the features."""
     return tuple(
-        Softmax(site, axis, loops_around(program, site))
-        for site, axis in _search(program.jaxpr, ())
+        Place("softmax", "softmax", site, loops_around(program, site), (axis,), False, size)
+        for site, axis, size in _search(program.jaxpr, ())
     )
 
 
@@ -73,8 +61,8 @@ def summarize_logits(shifted: jax.Array, axis: int) -> Logits:
         jnp.mean(mean),
         jnp.sqrt(jnp.sum(deviation**2) / jnp.sum(count)),
         jnp.max(-held, initial=0.0),
-        zero_fraction(weights),
-        nonfinite_fraction(weights),
+        count_zeros(weights).astype(jnp.float32) / weights.size,
+        count_nonfinite(weights).astype(jnp.float32) / weights.size,
         jnp.mean(1.0 / jnp.sum(weights**2, axis=-1)),
     )
 
@@ -86,13 +74,13 @@ def logit_statistics(logits: Logits) -> Forward:
     return Forward(mean, std, rms, largest, zeros, nonfinite, math.nan, math.nan, spread)
 
 
-def _search(body: Any, at: Site) -> Iterator[tuple[Site, int]]:
+def _search(body: Any, at: Site) -> Iterator[tuple[Site, int, int]]:
     jaxpr = open_jaxpr(body)
     made_by = {out: eqn for eqn in jaxpr.eqns for out in eqn.outvars}
     for index, eqn in enumerate(jaxpr.eqns):
         kind, site = eqn.primitive.name, (*at, index)
         if kind == "exp" and (axis := _softmax_axis(eqn, made_by)) is not None:
-            yield site, axis
+            yield site, axis, math.prod(eqn.outvars[0].aval.shape)
         elif kind == "cond":
             for number, branch in enumerate(eqn.params["branches"]):
                 yield from _search(branch, (*site, number))

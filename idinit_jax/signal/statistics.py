@@ -62,16 +62,14 @@ class Sums(NamedTuple):
     Attributes:
         largest: largest absolute value; it is the unit of the next two, where squares neither
             overflow nor vanish.
-        mean, square: mean of the entries, and of their squares.
-        nonfinite: fraction of entries that are NaN or infinite.
-        count: number of entries.
+        total, squares: sum of the entries, and of their squares.
+        nonfinite: number of entries that are NaN or infinite.
     """
 
     largest: jax.Array
-    mean: jax.Array
-    square: jax.Array
+    total: jax.Array
+    squares: jax.Array
     nonfinite: jax.Array
-    count: jax.Array
 
 
 class Summary(NamedTuple):
@@ -79,7 +77,7 @@ class Summary(NamedTuple):
 
     Attributes:
         sums: see `Sums`.
-        zeros: fraction of entries that are exactly zero.
+        zeros: number of entries that are exactly zero.
         gram: inner products of sampled rows, (examples, positions, examples, positions), in
             squares of the unit of the sums.
     """
@@ -100,25 +98,20 @@ def summarize(y: jax.Array, features: Sequence[int] = (-1,)) -> Summary:
     sums = sums_of(samples)
     rows = sampled_rows(samples) / unit_of(sums.largest)
     gram = jnp.einsum("epf,xyf->epxy", rows, rows, precision="highest")
-    return Summary(sums, zero_fraction(samples), gram)
+    return Summary(sums, count_zeros(samples), gram)
 
 
 def sums_of(x: jax.Array) -> Sums:
-    """Reduce float32 entries of any shape."""
+    """Reduce an array of any shape, in float32."""
+    x = x.astype(jnp.float32)
     largest = jnp.max(jnp.abs(x), initial=0.0)
     scaled = x / unit_of(largest)
-    return Sums(
-        largest,
-        scaled.mean(),
-        (scaled * scaled).mean(),
-        nonfinite_fraction(x),
-        jnp.float32(x.size),
-    )
+    return Sums(largest, scaled.sum(), (scaled * scaled).sum(), count_nonfinite(x))
 
 
-def forward_statistics(summary: Summary) -> Forward:
-    """The statistics of one activation from its summary, on the host."""
-    mean, std, rms = moments(summary.sums)
+def forward_statistics(summary: Summary, size: int) -> Forward:
+    """The statistics of an activation of `size` entries from its summary, on the host."""
+    mean, std, rms = moments(summary.sums, size)
     gram = np.nan_to_num(np.asarray(summary.gram, np.float64), posinf=0.0, neginf=0.0)
     positions = [mean_cosine(example) for example in np.einsum("epey->epy", gram)]
     return Forward(
@@ -126,24 +119,25 @@ def forward_statistics(summary: Summary) -> Forward:
         std,
         rms,
         float(summary.sums.largest),
-        float(summary.zeros),
-        float(summary.sums.nonfinite),
+        float(summary.zeros) / max(size, 1),
+        float(summary.sums.nonfinite) / max(size, 1),
         mean_cosine(np.einsum("epxp->ex", gram)),
         _mean_of_numbers(positions),
         participation(gram.reshape(gram.shape[0] * gram.shape[1], -1)),
     )
 
 
-def backward_statistics(sums: Sums) -> Backward:
-    """The statistics of a gradient from its sums, on the host."""
-    _, std, rms = moments(sums)
-    return Backward(rms * math.sqrt(sums.count), std, float(sums.nonfinite))
+def backward_statistics(sums: Sums, size: int) -> Backward:
+    """The statistics of a gradient of `size` entries from its sums, on the host."""
+    _, std, rms = moments(sums, size)
+    return Backward(rms * math.sqrt(size), std, float(sums.nonfinite) / max(size, 1))
 
 
-def moments(sums: Sums) -> tuple[float, float, float]:
+def moments(sums: Sums, size: int) -> tuple[float, float, float]:
     """Mean, standard deviation and root mean square."""
-    largest, mean, square = float(sums.largest), float(sums.mean), float(sums.square)
+    largest = float(sums.largest)
     unit = largest if largest > 0 and math.isfinite(largest) else 1.0
+    mean, square = float(sums.total) / max(size, 1), float(sums.squares) / max(size, 1)
     variance = max(square - mean * mean, 0.0) if math.isfinite(square) else math.nan
     return mean * unit, math.sqrt(variance) * unit, math.sqrt(square) * unit
 
@@ -168,28 +162,21 @@ def unit_of(largest: jax.Array) -> jax.Array:
     return jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1.0)
 
 
-def zero_fraction(x: jax.Array, axes: Sequence[int] | None = None) -> jax.Array:
-    """Fraction of exact zeros among float32 entries, over all axes or some."""
+def count_zeros(x: jax.Array, axes: Sequence[int] | None = None) -> jax.Array:
+    """Number of exact zeros among float32 entries, over all axes or some."""
     # As integers without sign only zero less one has its top bit set. Counting bits is exact, and
     # several times faster than comparing and selecting.
-    return _mean_of_top_bit(_magnitude_bits(x) - jnp.uint32(1), axes)
+    return jnp.sum((_magnitude_bits(x) - jnp.uint32(1)) >> 31, axis=axes, dtype=jnp.uint32)
 
 
-def nonfinite_fraction(x: jax.Array) -> jax.Array:
-    """Fraction of NaNs and infinities among float32 entries."""
+def count_nonfinite(x: jax.Array) -> jax.Array:
+    """Number of NaNs and infinities among float32 entries."""
     # Their exponent is all ones, so that one more carries over into the top bit.
-    return _mean_of_top_bit(_magnitude_bits(x) + jnp.uint32(1 << 23), None)
+    return jnp.sum((_magnitude_bits(x) + jnp.uint32(1 << 23)) >> 31, dtype=jnp.uint32)
 
 
 def _magnitude_bits(x: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(x, jnp.uint32) & jnp.uint32(0x7FFFFFFF)
-
-
-def _mean_of_top_bit(bits: jax.Array, axes: Sequence[int] | None) -> jax.Array:
-    axes = tuple(range(bits.ndim) if axes is None else axes)
-    count = jnp.sum(bits >> 31, axis=axes, dtype=jnp.uint32)
-    total = math.prod(bits.shape[axis] for axis in axes)
-    return count.astype(jnp.float32) / jnp.float32(max(total, 1))
 
 
 def mean_cosine(gram: np.ndarray) -> float:

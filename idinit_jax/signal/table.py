@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from idinit_jax.signal.compare import Comparison
     from idinit_jax.signal.rows import ParameterRow, SignalReport, SignalRow
     from idinit_jax.signal.spectrum import Spectrum
     from idinit_jax.signal.weights import WeightRow
@@ -107,3 +108,23 @@ def format_spectrum(spectrum: "Spectrum") -> str:
         " (criticality: near 1)",
         f"condition {'' if exact else '>= '}{spectrum.condition:.4g} (isometry: near 1)",
     ])  # fmt: skip
+
+
+def format_comparison(comparison: "Comparison") -> str:
+    """Variance and gradient of every row, a pair of columns a candidate; then the verdicts."""
+    reports = comparison.reports
+    columns = ["place", *(f"variance {name}" for name in reports)]
+    columns += [f"gradient {name}" for name in reports]
+    first = next(iter(reports.values()))
+    rows = [
+        [row.name, *variances_and_gradients([report.rows[i] for report in reports.values()])]
+        for i, row in enumerate(first.rows)
+    ]
+    verdicts = [f"{name}\n{verdict}" for name, verdict in comparison.verdicts.items()]
+    return "\n\n".join([format_table(columns, rows), *verdicts])
+
+
+def variances_and_gradients(rows: Sequence["SignalRow"]) -> list[float | None]:
+    """The variances of one row under all candidates, then its gradient norms."""
+    norms = [None if row.backward is None else row.backward.norm for row in rows]
+    return [*(row.variance for row in rows), *norms]

@@ -1,7 +1,6 @@
 """Sum up the gradient of an activation where it arises, without keeping it."""
 
 import jax
-import jax.numpy as jnp
 
 from idinit_jax.signal.statistics import Sums, sums_of
 
@@ -24,7 +23,7 @@ def _forward(y: jax.Array, slot: Sums) -> tuple[jax.Array, None]:
 
 def _backward(kept: None, gradient: jax.Array) -> tuple[jax.Array, Sums]:
     del kept
-    return gradient, sums_of(gradient.astype(jnp.float32))
+    return gradient, sums_of(gradient)
 
 
 tap.defvjp(_forward, _backward)

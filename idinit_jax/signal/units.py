@@ -8,28 +8,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from idinit_jax.signal.statistics import unit_of, zero_fraction
+from idinit_jax.signal.statistics import count_zeros, unit_of
 from idinit_jax.tracing.graph import Kernel, Parameter
 
 Entry = Kernel | Parameter
 
 
 class ParameterStatistics(NamedTuple):
-    """One entry a layer, (L,); for kernels also marks by which equal units are told.
+    """What is taken of a parameter on the device, one entry a layer, (L,).
 
     Attributes:
-        norm: Euclidean.
-        gradient_norm: likewise of the gradient.
-        dead: fraction of entries whose gradient is exactly zero.
-        hashes: of the bits of each unit's weights, (L, groups, units); no units but for kernels.
-        gradient_marks: a random projection of each unit's gradient, (L, groups, units).
+        squares: sum of squares.
+        largest_slope: largest absolute value of the gradient, the unit of the next.
+        slope_squares: sum of squares of the gradient.
+        dead: number of entries whose gradient is exactly zero.
+        hashes: of the bits of each unit's weights, (L, groups, units).
+        marks: a random projection of each unit's gradient, (L, groups, units), in units of the
+            largest slope.
     """
 
-    norm: jax.Array
-    gradient_norm: jax.Array
+    squares: jax.Array
+    largest_slope: jax.Array
+    slope_squares: jax.Array
     dead: jax.Array
     hashes: jax.Array
-    gradient_marks: jax.Array
+    marks: jax.Array
 
 
 class Layout(NamedTuple):
@@ -98,15 +101,15 @@ def _statistics(layout: Layout, value: jax.Array, slope: jax.Array) -> Parameter
     directions = _along(layout, draw.standard_normal(layout.shape()[3]).astype(np.float32))
     odd = _along(layout, draw.integers(0, 2**32, layout.shape()[3], dtype=np.uint32) | 1)
     largest = jnp.max(jnp.abs(slope), axis=rest, keepdims=True, initial=0.0)
-    unit = unit_of(largest)
+    slope = slope / unit_of(largest)
+    hashes = jnp.sum(_mixed_bits(value) * odd, axis=layout.inner, dtype=jnp.uint32)
     return ParameterStatistics(
-        jnp.sqrt(jnp.sum(value * value, axis=rest)).reshape(layers),
-        (jnp.sqrt(jnp.sum((slope / unit) ** 2, axis=rest)).reshape(layers) * unit.reshape(layers)),
-        zero_fraction(slope, rest).reshape(layers),
-        jnp.sum(_mixed_bits(value) * odd, axis=layout.inner, dtype=jnp.uint32).reshape(
-            layers, groups, units
-        ),
-        jnp.sum(slope / unit * directions, axis=layout.inner).reshape(layers, groups, units),
+        jnp.sum(value * value, axis=rest).reshape(layers),
+        largest.reshape(layers),
+        jnp.sum(slope * slope, axis=rest).reshape(layers),
+        count_zeros(slope, rest).reshape(layers),
+        hashes.reshape(layers, groups, units),
+        jnp.sum(slope * directions, axis=layout.inner).reshape(layers, groups, units),
     )
 
 
@@ -138,7 +141,7 @@ def identical_units(statistics: ParameterStatistics, layer: int) -> int:
     gradients to 1e-4, as sums may be taken in another order.
     """
     hashes = np.asarray(statistics.hashes[layer])
-    marks = np.asarray(statistics.gradient_marks[layer])
+    marks = np.asarray(statistics.marks[layer])
     tolerance = 1e-4 * np.abs(marks).max(initial=0.0)
     return sum(_twins(*group, tolerance=tolerance) for group in zip(hashes, marks, strict=True))
 

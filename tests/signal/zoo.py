@@ -1,0 +1,244 @@
+"""Small networks, broken in known ways or healthy, as (apply, params, inputs).
+
+Networks of one architecture share one function and one shape, so that one compilation serves them.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import idinit_jax
+from idinit_jax.models import ViT, cifar_resnet
+from idinit_jax.models.transformer import TransformerSize
+
+WIDTH, BATCH = 64, 32
+
+
+class Network(NamedTuple):
+    """A model, its values, a batch, and what the verdict should say of it."""
+
+    model: Any
+    values: Any
+    inputs: tuple[Any, ...]
+    call_kwargs: dict[str, Any]
+
+
+def batch(*shape: int, seed: int = 7) -> jax.Array:
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def kernels(std: float, depth: int, fan_in: int = WIDTH, fan_out: int = WIDTH) -> jax.Array:
+    draws = np.random.default_rng(depth).standard_normal((depth, fan_in, fan_out))
+    return jnp.asarray(std * draws, jnp.float32)
+
+
+@functools.cache
+def chain_model(activation: Callable, log: bool = False) -> Callable:
+    def apply(params: dict, x: jax.Array) -> jax.Array:
+        def layer(x: jax.Array, w_b: tuple) -> tuple:
+            return activation(x @ w_b[0] + jnp.broadcast_to(w_b[1], x.shape)), None
+
+        x, _ = jax.lax.scan(layer, x, (params["hidden"], params["bias"]))
+        y = x @ params["head"]
+        return jnp.log(jax.nn.relu(y)) if log else y
+
+    return apply
+
+
+def chain(
+    activation: Callable,
+    stacked: jax.Array,
+    head: float = 0.1,
+    bias: float = 0.0,
+    log: bool = False,
+) -> Network:
+    """Dense layers in a scan, and a linear head; if asked the logarithm of what is positive."""
+    depth, width = stacked.shape[0], stacked.shape[-1]
+    params = {
+        "hidden": stacked,
+        "bias": jnp.full((depth, 1), bias),
+        "head": kernels(head, 1, width, 10)[0],
+    }
+    return Network(chain_model(activation, log), params, (batch(BATCH, width),), {})
+
+
+@functools.cache
+def residual_model(norm: bool) -> Callable:
+    def apply(params: dict, x: jax.Array) -> jax.Array:
+        def block(x: jax.Array, ws: tuple) -> tuple:
+            y = x / jnp.sqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-6) if norm else x
+            return x + jax.nn.relu(y @ ws[0]) @ ws[1], None
+
+        x, _ = jax.lax.scan(block, x, (params["first"], params["second"]))
+        return x @ params["head"]
+
+    return apply
+
+
+def residual(norm: bool, tail: float, depth: int, head: float = 0.1) -> Network:
+    """Blocks x + tail * relu(norm(x) W_1) W_2 in a scan, kernels from He."""
+    he = (2.0 / WIDTH) ** 0.5
+    params = {
+        "first": kernels(he, depth),
+        "second": kernels(tail * he, depth + 1)[1:],
+        "head": kernels(head, 1, WIDTH, 10)[0],
+    }
+    return Network(residual_model(norm), params, (batch(BATCH, WIDTH),), {})
+
+
+@functools.cache
+def attention_model(scale: float, skip: bool) -> Callable:
+    def apply(params: dict, x: jax.Array) -> jax.Array:
+        def block(x: jax.Array, ws: dict) -> tuple:
+            y = x / jnp.sqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-6)
+            q, k, v = y @ ws["query"], y @ ws["key"], y @ ws["value"]
+            weights = jax.nn.softmax(jnp.einsum("btf,bsf->bts", q, k) * scale)
+            mixed = jnp.einsum("bts,bsf->btf", weights, v) @ ws["out"]
+            return (x + mixed if skip else mixed), None
+
+        return jax.lax.scan(block, x, params["blocks"])[0] @ params["head"]
+
+    return apply
+
+
+def attention(depth: int, skip: bool, std: float = 1.0, identity: bool = False) -> Network:
+    """Self-attention over 16 tokens with a norm before it, one head of 64."""
+    names = ("query", "key", "value", "out")
+    blocks = {name: kernels(std / WIDTH**0.5, depth + i)[i:] for i, name in enumerate(names)}
+    if identity:
+        shape, key = (depth, WIDTH, WIDTH), jax.random.key(0)
+        eye = idinit_jax.idinit(batch_axis=0)(key, shape)
+        tail = idinit_jax.zeros_identity(batch_axis=0)(key, shape)
+        blocks = {"query": eye, "key": eye, "value": eye, "out": tail}
+    params = {"blocks": blocks, "head": kernels(0.1, 1, WIDTH, 10)[0]}
+    return Network(attention_model(0.125, skip), params, (batch(8, 16, WIDTH),), {})
+
+
+@functools.cache
+def naive_zero_model() -> Callable:
+    def apply(params: dict, x: jax.Array) -> jax.Array:
+        def block(x: jax.Array, ws: tuple) -> tuple:
+            y = jax.nn.relu(x @ ws[0]) @ ws[1]
+            y = (y - y.mean(0, keepdims=True)) * jax.lax.rsqrt(y.var(0, keepdims=True) + 1e-5)
+            return x + y * ws[2][None], None
+
+        blocks = (params["first"], params["second"], params["scale"])
+        return jax.lax.scan(block, x, blocks)[0] @ params["head"]
+
+    return apply
+
+
+def naive_zero(tail_kernel: float, tail_scale: float) -> Network:
+    """Blocks x + scale * norm(relu(x W_1) W_2): the tail kernel and its norm's scale as given."""
+
+    zeros_identity = idinit_jax.zeros_identity(eps=tail_kernel, batch_axis=0)
+    second = zeros_identity(jax.random.key(0), (4, WIDTH, WIDTH)) if tail_kernel else None
+    params = {
+        "first": kernels((2.0 / WIDTH) ** 0.5, 4),
+        "second": jnp.zeros((4, WIDTH, WIDTH)) if second is None else second,
+        "scale": jnp.full((4, WIDTH), tail_scale),
+        "head": kernels(0.1, 1, WIDTH, 10)[0],
+    }
+    return Network(naive_zero_model(), params, (batch(BATCH, WIDTH),), {})
+
+
+@functools.cache
+def convolutions_model() -> Callable:
+    def apply(params: dict, x: jax.Array) -> jax.Array:
+        def layer(x: jax.Array, w: jax.Array) -> tuple:
+            y = jax.lax.conv_general_dilated(
+                x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+            return jax.nn.relu(y), None
+
+        return jax.lax.scan(layer, x, params["hidden"])[0].mean((1, 2)) @ params["head"]
+
+    return apply
+
+
+def convolutions(std: float, depth: int) -> Network:
+    """3 x 3 kernels with ReLU in a scan on 8 x 8 pictures of 16 channels."""
+    hidden = kernels(std, depth, 9 * 16, 16).reshape(depth, 3, 3, 16, 16)
+    params = {"hidden": hidden, "head": kernels(0.3, 1, 16, 10)[0]}
+    return Network(convolutions_model(), params, (batch(8, 8, 8, 16),), {})
+
+
+def linen(model: Any, *shape: int, seed: int = 0, **call_kwargs: Any) -> Network:
+    x = batch(*shape)
+    return Network(model, model.init(jax.random.key(seed), x), (x,), call_kwargs)
+
+
+HE, LECUN = (2.0 / WIDTH) ** 0.5, (1.0 / WIDTH) ** 0.5
+relu, tanh, sigmoid = jax.nn.relu, jnp.tanh, jax.nn.sigmoid
+
+
+def linear(x: jax.Array) -> jax.Array:
+    return x
+
+
+def identical_rows(depth: int) -> jax.Array:
+    """Every unit of a layer has the same random weights."""
+    return jnp.broadcast_to(kernels(HE, depth)[:, :, :1], (depth, WIDTH, WIDTH))
+
+
+def orthogonal(depth: int, gain: float = 1.0) -> jax.Array:
+    initializer = idinit_jax.orthogonal(gain=gain, batch_axis=0)
+    return initializer(jax.random.key(5), (depth, WIDTH, WIDTH))
+
+
+# name -> (network, the problem that has to be named)
+BROKEN: dict[str, tuple[Callable[[], Network], str]] = {
+    "dense layers of std 1": (lambda: chain(relu, kernels(1.0, 6)), "exploding"),
+    "everything zero": (lambda: chain(relu, kernels(0.0, 6), head=0.0), "dead"),
+    "std 0.01 everywhere": (lambda: chain(relu, kernels(0.01, 6)), "vanishing"),
+    "dead ReLU by bias": (lambda: chain(relu, kernels(HE, 6), bias=-50.0), "dead"),
+    "NaN in a weight": (lambda: chain(relu, kernels(HE, 6).at[2, 5, 5].set(jnp.nan)), "NaN"),
+    "identical rows": (lambda: chain(relu, identical_rows(6)), "symmetric"),
+    "fan of the wrong axis": (lambda: chain(relu, kernels(HE / 8, 6)), "vanishing"),
+    "log of zero": (lambda: chain(relu, kernels(HE, 6), log=True), "NaN"),
+    "ReLU 100 deep from Xavier": (lambda: chain(relu, kernels(LECUN, 100)), "vanishing"),
+    "ReLU 1000 deep from He": (lambda: chain(relu, kernels(HE, 1000)), "rank-collapsed"),
+    "tanh 50 deep from He": (lambda: chain(tanh, kernels(HE, 50)), "exploding"),
+    "tanh 50 deep, ordered": (lambda: chain(tanh, kernels(0.7 * LECUN, 50)), "vanishing"),
+    "saturated tanh": (lambda: chain(tanh, kernels(1.0, 50)), "saturated"),
+    "constant kernels": (lambda: chain(tanh, jnp.full((50, WIDTH, WIDTH), 0.01)), "symmetric"),
+    "sigmoid 20 deep from Xavier": (lambda: chain(sigmoid, kernels(LECUN, 20)), "vanishing"),
+    "saturated sigmoid": (lambda: chain(sigmoid, kernels(4.0, 20)), "saturated"),
+    "unscaled attention": (lambda: attention(6, True, std=4.0), "saturated"),
+    "attention without skips": (lambda: attention(6, False), "rank-collapsed"),
+    "missing norm": (lambda: residual(False, 1.0, 30), "exploding"),
+    "fan without the taps": (lambda: convolutions((2.0 / 16) ** 0.5, 10), "exploding"),
+    "naive zero, zero norm scales": (lambda: naive_zero(0.0, 0.0), "dead"),
+}
+
+HEALTHY: dict[str, Callable[[], Network]] = {
+    "ReLU 6 deep from He": lambda: chain(relu, kernels(HE, 6)),
+    "ReLU 6 deep, orthogonal": lambda: chain(relu, orthogonal(6, gain=2**0.5)),
+    "ReLU 100 deep from He": lambda: chain(relu, kernels(HE, 100)),
+    "tanh 50 deep from LeCun": lambda: chain(tanh, kernels(LECUN, 50)),
+    "tanh 50 deep, orthogonal": lambda: chain(tanh, orthogonal(50)),
+    "linear 100 deep, orthogonal": lambda: chain(linear, orthogonal(100)),
+    "SELU 30 deep from LeCun": lambda: chain(jax.nn.selu, kernels(LECUN, 30)),
+    "one hidden layer": lambda: chain(relu, kernels(HE, 1)),
+    "convolutions from He": lambda: convolutions((2.0 / 144) ** 0.5, 10),
+    "residual with norm": lambda: residual(True, 1.0, 30),
+    "residual with small tails": lambda: residual(False, 0.2, 30),
+    "residual with zero tails and head": lambda: residual(False, 0.0, 30, head=0.0),
+    "IDIZ tails, zero norm scales": lambda: naive_zero(1e-6, 0.0),
+    "zero tails under norm scales": lambda: naive_zero(0.0, 1.0),
+    "scaled attention": lambda: attention(6, True),
+    "identity attention": lambda: attention(6, True, identity=True),
+    "ResNet-20 with batch norm": lambda: linen(
+        cifar_resnet(20, 10, scan=True), 8, 16, 16, 3, train=True
+    ),
+    "ResNet-8, Fixup": lambda: linen(
+        cifar_resnet(8, 10, norm="none", residual="fixup"), 8, 16, 16, 3
+    ),
+    "ViT": lambda: linen(
+        ViT(TransformerSize(32, 3, 2), patch=4, num_classes=10, scan=True), 4, 16, 16, 3
+    ),
+}
