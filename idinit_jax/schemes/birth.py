@@ -11,6 +11,15 @@ from idinit_jax.schemes.fill import Fill
 from idinit_jax.schemes.stream import Window, Words, is_traced
 
 
+def on_host(
+    fill: Fill | None, words: Words, shape: tuple[int, ...], dtype: Any
+) -> np.ndarray | None:
+    """The values from NumPy alone, or None where they need JAX."""
+    if fill is None or not fill.in_parts or is_traced(words[0]):
+        return None
+    return _cast(fill.values(words, Window.whole(shape)), dtype)
+
+
 def born(
     fill: Fill, words: Words, shape: tuple[int, ...], dtype: Any, sharding: Sharding | None
 ) -> jax.Array:
@@ -26,12 +35,10 @@ def born(
         shape, dtype: of the array; values are float32 until one cast at the end.
         sharding: where it lives; None for the default device.
     """
-    if is_traced(words[0]):
-        array = fill.values(words, Window.whole(shape)).astype(dtype)
-        return array if sharding is None else jax.lax.with_sharding_constraint(array, sharding)
-    if sharding is None:
-        return jax.device_put(_cast(fill.values(words, Window.whole(shape)), dtype))
-    return jax.make_array_from_callback(shape, sharding, _parts(fill, words, shape, dtype))
+    if sharding is not None and not is_traced(words[0]):
+        return jax.make_array_from_callback(shape, sharding, _parts(fill, words, shape, dtype))
+    array = jax.device_put(_cast(fill.values(words, Window.whole(shape)), dtype))
+    return array if sharding is None else jax.lax.with_sharding_constraint(array, sharding)
 
 
 def _parts(fill: Fill, words: Words, shape: tuple[int, ...], dtype: Any) -> Any:

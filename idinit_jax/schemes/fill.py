@@ -183,7 +183,7 @@ class Layers:
         return math.sqrt(sum(std**2 for std in stds if std is not None) / len(stds))
 
     def values(self, words: Words, window: Window) -> Any:
-        numpy = np if not is_traced(words[0]) else jnp
+        numpy: Any = jnp if is_traced(words[0]) else np
         shape = tuple(n for axis, n in enumerate(self.view) if axis not in self.axes)
         layers = [
             numpy.asarray(fill.values(substream(words, layer), Window.whole(shape)))

@@ -6,15 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, Sharding
 
-from idinit_jax.schemes.birth import born
+from idinit_jax.schemes.birth import born, on_host
 from idinit_jax.schemes.choosing import Chosen, Overrides, choose
 from idinit_jax.schemes.own import own_start
 from idinit_jax.schemes.placement import OutShardings, shardings_of
 from idinit_jax.schemes.remembered import traced
 from idinit_jax.schemes.scheme import Scheme
-from idinit_jax.schemes.stream import Words, is_traced, streams
+from idinit_jax.schemes.stream import Words, streams
 from idinit_jax.schemes.trained import refuse_trained
 from idinit_jax.tracing import Model
 
@@ -101,14 +102,33 @@ def make_leaves(
     """Each chosen array, or the kept one where the choice is to keep it."""
 
     words = streams(key, [one.stream for one in chosen])
-    jobs = list(zip(chosen, words, kept, shardings, strict=True))
-    if is_traced(key):
-        return [_leaf(*job) for job in jobs]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return list(threads.map(lambda job: _leaf(*job), jobs))
+        # NumPy's work alone runs in threads: JAX's contexts, a default device say, do not reach
+        # into them. Each array is handed to JAX as it comes.
+        return [
+            _leaf(*job, host)
+            for *job, host in zip(
+                chosen,
+                words,
+                kept,
+                shardings,
+                threads.map(_host, chosen, words, shardings),
+                strict=True,
+            )
+        ]
 
 
-def _leaf(one: Chosen, words: Words, kept: Any, sharding: Sharding | None) -> Any:
+def _host(one: Chosen, words: Words, sharding: Sharding | None) -> np.ndarray | None:
+    if sharding is not None:
+        return None
+    return on_host(one.fill, words, one.entry.shape, one.entry.dtype)
+
+
+def _leaf(
+    one: Chosen, words: Words, kept: Any, sharding: Sharding | None, host: np.ndarray | None
+) -> Any:
+    if host is not None:
+        return jax.device_put(host)
     if one.fill is not None:
         return born(one.fill, words, one.entry.shape, one.entry.dtype, sharding)
     return kept if sharding is None else jax.device_put(kept, sharding)

@@ -107,7 +107,7 @@ def mimetic_kernel(kernel: Kernel, graph: ModelGraph) -> tuple[Initializer, str]
     parts = tuple(sorted(kernel.attention, key=_PARTS.index))
     queries = next((mate for mate in mates if "query" in mate.attention), None)
     keys = next((mate for mate in mates if "key" in mate.attention), None)
-    if queries is None or keys is None or _size(kernel) % len(parts):
+    if queries is None or keys is None or kernel.fan_out % len(parts):
         return xavier(), "the kernels of its attention are not all told apart: Xavier"
     initializer = mimetic_attention(parts, heads_of(keys), heads_of(queries), mates[0].path)
     return initializer, f"{', '.join(parts)}: factor of a mimetic product"
@@ -127,13 +127,6 @@ def heads_of(kernel: Kernel) -> int:
     if fused > 1 and sizes[0] == fused:
         sizes = sizes[1:]
     return sizes[0] if len(sizes) > 1 else 1
-
-
-def _size(kernel: Kernel) -> int:
-    size = 1
-    for axis in kernel.out_axes:
-        size *= kernel.view[axis]
-    return size
 
 
 register(

@@ -53,8 +53,9 @@ def reinitialize(
     >>> new["params"]["layers_0"]["kernel"] is old["params"]["layers_0"]["kernel"]
     True
     """
-    is_function = take_apart(model, inputs or (values,), call_kwargs).framework == "function"
-    apart = take_apart(model, (values, *inputs) if is_function else inputs, call_kwargs)
+    apart = take_apart(model, inputs or (values,), call_kwargs)
+    if apart.framework == "function":
+        apart = take_apart(model, (values, *inputs), call_kwargs)
     params, state = apart.split(values)
     graph = trace_model(apart)
     anew = {entry.path for entry in selected(where, graph)}

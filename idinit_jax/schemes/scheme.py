@@ -99,7 +99,8 @@ def register(scheme: Scheme) -> Scheme:
     Raises:
         ValueError: another scheme has this name.
 
-    >>> import idinit_jax.schemes as s
+    >>> import idinit_jax
+    >>> from idinit_jax import schemes as s
     >>> he = s.get_scheme("he")
     >>> mine = s.Scheme("he_small_head", "He with a small head",
     ...                 {**he.kernels, "head": idinit_jax.normal(1e-3)}, he.parameters)

@@ -34,7 +34,8 @@ def refuse_trained(model: Model, graph: ModelGraph, reference: Any) -> None:
     """
     if model.framework not in _TELLING or model.own is None:
         return
-    held = dict(zip(graph.program.paths, jax.tree.leaves(_params(model)), strict=True))
+    params, _ = model.own(jax.random.key(0))  # a model that holds its values answers with them
+    held = dict(zip(graph.program.paths, jax.tree.leaves(params), strict=True))
     evidence = (
         _uneven(held, graph, _TELLING[model.framework])
         if reference is None
@@ -45,11 +46,6 @@ def refuse_trained(model: Model, graph: ModelGraph, reference: Any) -> None:
             f"the model looks trained: {evidence}. To start it anew all the same, pass "
             "overwrite=True; to initialize a part of it, use reinitialize"
         )
-
-
-def _params(model: Model) -> Any:
-    assert model.own is not None
-    return model.own(jax.random.key(0))[0]
 
 
 def _fresh(model: Model, reference: Any) -> dict[str, Any]:

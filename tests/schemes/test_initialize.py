@@ -300,3 +300,12 @@ class Unhashable:
 def test_a_model_of_no_known_kind_is_refused():
     with pytest.raises(TypeError, match="cannot trace a Unhashable"):
         initialize(Unhashable([1]), KEY, X)
+
+
+@pytest.mark.parametrize("scheme", ["he", "orthogonal", "framework"])
+def test_the_default_device_in_context_is_respected(scheme):
+    """JAX's contexts are per thread, and NumPy's part of the work runs in threads."""
+    device = jax.devices()[3]
+    with jax.default_device(device):
+        made = initialize(Residual(), KEY, X, scheme=scheme)
+    assert all(leaf.devices() == {device} for leaf in jax.tree.leaves(made["params"]))
