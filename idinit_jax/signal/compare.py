@@ -7,7 +7,7 @@ import jax
 
 from idinit_jax.schemes import Scheme, get_scheme, initialize
 from idinit_jax.signal.diagnose import diagnose_with
-from idinit_jax.signal.meter import Loss, Meter, make_meter, unit_noise
+from idinit_jax.signal.meter import Loss, Meter, is_function, make_meter, unit_noise
 from idinit_jax.signal.rows import SignalReport
 from idinit_jax.signal.verdict import Verdict
 from idinit_jax.tracing.program import PyTree
@@ -61,7 +61,7 @@ def compare(
     reports, verdicts = {}, {}
     meter: Meter | None = None
     for name, values in _starts(candidates, model, inputs, key, call_kwargs):
-        batch = inputs if _holds_its_batch(candidates, model, values) else inputs[1:]
+        batch = inputs if isinstance(candidates, Mapping) else batch_of(model, values, inputs)
         meter = meter or make_meter(model, values, *batch, loss=loss, call_kwargs=call_kwargs)
         reports[name], verdicts[name] = diagnose_with(meter, values, batch, targets)
     if not reports:
@@ -88,7 +88,6 @@ def _starts(
         )
 
 
-def _holds_its_batch(candidates: Any, model: Any, values: PyTree) -> bool:
-    """Whether `inputs` is the batch alone: `initialize` wants a function's parameters before it."""
-    is_function = not (hasattr(model, "apply") or isinstance(values, type(model)))
-    return isinstance(candidates, Mapping) or not is_function
+def batch_of(model: Any, values: PyTree, inputs: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
+    """What `measure` wants of what `initialize` wants: a function's parameters go before it."""
+    return inputs[1:] if is_function(model, values) else inputs

@@ -66,5 +66,5 @@ def growth(values: Sequence[float]) -> Growth | None:
         math.exp(min(slope, 700.0)),
         math.exp(min(logs[-1] - logs[0], 700.0)),
         int(layers[-1] - layers[0]),
-        int(math.ceil(layers[-1] + max(ahead, 0.0))) if ahead < 1e9 else None,
+        math.ceil(layers[-1] + max(ahead, 0.0)) if ahead < 1e9 else None,
     )

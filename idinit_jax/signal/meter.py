@@ -246,9 +246,13 @@ def take_apart_with(
     model: Any, values: PyTree, inputs: Sequence[PyTree], call_kwargs: Mapping[str, Any]
 ) -> Model:
     """Take a model apart whose values are at hand; those of a function stand before its inputs."""
-    apart_from_values = hasattr(model, "apply") or isinstance(values, type(model))
-    given = tuple(inputs) if apart_from_values else (values, *inputs)
+    given = (values, *inputs) if is_function(model, values) else tuple(inputs)
     return take_apart(model, given, call_kwargs)
+
+
+def is_function(model: Any, values: PyTree) -> bool:
+    """Whether a model is a plain function: without `apply`, and not a module like its values."""
+    return not (hasattr(model, "apply") or isinstance(values, type(model)))
 
 
 def _hook(place: Place) -> Hook:

@@ -11,8 +11,10 @@ Problem = Literal[
     "NaN", "exploding", "vanishing", "saturated", "rank-collapsed", "dead", "symmetric"
 ]
 
-# Variance over the whole depth beyond which a signal counts as lost, if its trend agrees.
-LARGEST_RATIO = 1e4
+# Ratios over the whole depth from which on a signal counts as lost, if its trend agrees: of
+# variances either way and of squared gradients that fall; gradients that grow towards the input
+# do harm earlier, as one step size has to fit all layers.
+LARGEST_RATIO, LARGEST_GRADIENT_GROWTH = 1e4, 200.0
 # Cosine between different inputs from which on the network cannot tell them apart.
 SAME = 0.9999
 # Standard deviation of logits, and of what goes into a squashing function, that leaves next to
@@ -82,8 +84,8 @@ def judge(report: SignalReport, later: SignalReport | None = None) -> Verdict:
     backward = growth([_square(row) for row in reversed(_main_path(settled)) if row.backward])
     found = [
         *_nonfinite(report),
-        *_out_of_range(path, [row.variance for row in path], forward, "variance"),
-        *_gradient_out_of_range(settled, backward),
+        *_lost_forward(path, forward),
+        *_lost_backward(settled, backward),
         *_saturated(report),
         *_collapsed(path),
         *_dead(report, settled),
@@ -125,28 +127,40 @@ def _nonfinite(report: SignalReport) -> Iterator[Finding]:
         yield Finding("NaN", "loss", f"the loss is {report.loss}")
 
 
-def _out_of_range(
-    rows: Sequence[SignalRow], values: Sequence[float], trend: Growth | None, what: str
+def _lost_forward(path: Sequence[SignalRow], trend: Growth | None) -> Iterator[Finding]:
+    variances = [row.variance for row in path]
+    yield from _beyond(path, variances, trend, "exploding", LARGEST_RATIO, "variance")
+    yield from _beyond(path, variances, trend, "vanishing", 1.0 / LARGEST_RATIO, "variance")
+
+
+def _lost_backward(report: SignalReport, trend: Growth | None) -> Iterator[Finding]:
+    path = [row for row in reversed(_main_path(report)) if row.backward]
+    squares, what = [_square(row) for row in path], "squared gradient norm"
+    yield from _beyond(path, squares, trend, "exploding", LARGEST_GRADIENT_GROWTH, what)
+    yield from _beyond(path, squares, trend, "vanishing", 1.0 / LARGEST_RATIO, what)
+
+
+def _beyond(
+    path: Sequence[SignalRow],
+    values: Sequence[float],
+    trend: Growth | None,
+    problem: Problem,
+    ratio: float,
+    what: str,
 ) -> Iterator[Finding]:
-    """A signal that has left its range, by a trend and not by one step."""
-    if trend is None or not math.isfinite(trend.ratio):
+    """The first row beyond `ratio` times the first value, if all layers lead there together."""
+    if trend is None or not _exceeds(trend.ratio, ratio) or not _exceeds(trend.trend, ratio):
         return
-    first = next((value for value in values if value > 0), math.nan)
-    for problem, sign in (("exploding", 1.0), ("vanishing", -1.0)):
-        lost = LARGEST_RATIO**sign
-        if sign * (trend.ratio - lost) <= 0 or sign * (trend.trend - lost) <= 0:
-            continue
-        for row, value in zip(rows, values, strict=True):
-            if sign * (value - first * lost) > 0:
-                numbers = f"{what} {value:.3g} after {first:.3g}, {trend}"
-                yield Finding(problem, row.name, numbers)
-                return
+    first = next(value for value in values if value > 0)
+    for row, value in zip(path, values, strict=True):
+        if _exceeds(value / first, ratio):
+            yield Finding(problem, row.name, f"{what} {value:.3g} after {first:.3g}, {trend}")
+            return
 
 
-def _gradient_out_of_range(report: SignalReport, trend: Growth | None) -> Iterator[Finding]:
-    rows = [row for row in reversed(_main_path(report)) if row.backward]
-    squares = [_square(row) for row in rows]
-    yield from _out_of_range(rows, squares, trend, "squared gradient norm")
+def _exceeds(value: float, ratio: float) -> bool:
+    """Above a ratio that is above one, below one that is below."""
+    return value > ratio if ratio > 1.0 else 0.0 < value < ratio
 
 
 def _saturated(report: SignalReport) -> Iterator[Finding]:

@@ -2,8 +2,8 @@
 
 import jax
 import pytest
+import signal_zoo as zoo
 
-import zoo
 from idinit_jax import signal
 from idinit_jax.signal.diagnose import diagnose_with
 from idinit_jax.signal.meter import Meter

@@ -135,7 +135,7 @@ def naive_zero_model() -> Callable:
 def naive_zero(tail_kernel: float, tail_scale: float) -> Network:
     """Blocks x + scale * norm(relu(x W_1) W_2): the tail kernel and its norm's scale as given."""
 
-    zeros_identity = idinit_jax.zeros_identity(eps=tail_kernel, batch_axis=0)
+    zeros_identity = idinit_jax.zeros_identity(epsilon=tail_kernel, batch_axis=0)
     second = zeros_identity(jax.random.key(0), (4, WIDTH, WIDTH)) if tail_kernel else None
     params = {
         "first": kernels((2.0 / WIDTH) ** 0.5, 4),
