@@ -1,0 +1,117 @@
+"""What `trace` refuses, and what it says then."""
+
+import doctest
+import importlib
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import pytest
+from gallery.entry import shape
+
+from idinit_jax.tracing import trace
+
+
+def test_a_model_without_parameters_is_refused():
+    with pytest.raises(ValueError, match="no parameters"):
+        trace(lambda _, x: x, {}, shape(2, 3))
+
+
+@pytest.mark.parametrize("model", [3, "resnet", jnp.ones(3)])
+def test_an_unknown_kind_of_model_is_refused(model):
+    with pytest.raises(TypeError, match="give a Linen, NNX or Equinox module"):
+        trace(model, shape(2, 3))
+
+
+def test_a_function_needs_its_parameters():
+    with pytest.raises(TypeError, match="parameter tree first"):
+        trace(lambda params: params)
+
+
+def test_the_model_s_own_error_comes_through():
+    with pytest.raises(TypeError, match=r"got \(3,\) and \(4,\)"):
+        trace(lambda params, x: x @ params["w"], {"w": shape(4, 5)}, shape(2, 3))
+
+
+def test_branches_of_a_conditional_must_agree():
+    """One kernel is the tail of a residual branch here and an ordinary kernel there."""
+
+    def apply(params, x, flag):
+        x = jnp.tanh(x @ params["first"])
+        x = jax.lax.cond(
+            flag,
+            lambda x: x + jax.nn.relu(x) @ params["shared"],
+            lambda x: jax.nn.relu(x) @ params["shared"],
+            x,
+        )
+        return x @ params["last"]
+
+    params = {"first": shape(3, 4), "shared": shape(4, 4), "last": shape(4, 2)}
+    with pytest.raises(ValueError, match=r"shared is hidden in one branch .* and tail"):
+        trace(apply, params, shape(2, 3), shape(dtype="bool"))
+
+
+def test_an_unreadable_kernel_is_unknown_with_a_reason():
+    """A kernel cut out of a flat vector crosswise has no axes of its own."""
+
+    def apply(params, x):
+        kernel = params["w"].reshape(5, 6)[:, :4].reshape(4, 5)
+        return jnp.tanh(x @ kernel) @ params["v"]
+
+    graph = trace(apply, {"w": shape(30), "v": shape(5, 2)}, shape(2, 4))
+    assert graph["w"].role == "unknown"
+    assert "axes cannot be read" in graph["w"].reason
+
+
+def test_uses_that_disagree_are_unknown_with_a_reason():
+    def apply(params, x):
+        x = jnp.tanh(x @ params["w"])
+        return (x + jax.nn.relu(x @ params["a"]) @ params["w"]) @ params["v"]
+
+    params = {"w": shape(4, 4), "a": shape(4, 4), "v": shape(4, 2)}
+    graph = trace(apply, params, shape(2, 4))
+    assert graph["w"].role == "unknown"
+    assert graph["w"].reason == "its uses disagree: stem, tail"
+
+
+def test_a_missing_path_is_answered_with_those_there_are():
+    graph = trace(lambda params, x: x @ params["w"], {"w": shape(3, 5)}, shape(2, 3))
+    with pytest.raises(KeyError, match=r"no parameter at 'v'.*'w'"):
+        graph["v"]
+
+
+def test_nothing_of_the_models_size_is_allocated():
+    """A kernel of 4 TB is traced like any other."""
+    graph = trace(nn.Dense(10**6), shape(1, 10**6))
+    assert graph["kernel"].fan_in == 10**6
+
+
+def test_the_order_of_kernels_is_the_order_of_the_forward_pass():
+    def apply(params, x):
+        return jnp.tanh(jnp.tanh(x @ params["c"]) @ params["a"]) @ params["b"]
+
+    graph = trace(apply, {name: shape(3, 3) for name in "abc"}, shape(2, 3))
+    assert [one.path for one in graph.kernels] == ["c", "a", "b"]
+    assert [one.depth for one in graph.kernels] == [0, 1, 2]
+
+
+def test_the_number_that_a_norm_adds_to_its_scale_is_found():
+    def apply(params, x):
+        x = x @ params["w"]
+        x = x * jax.lax.rsqrt(jnp.mean(x**2, -1, keepdims=True)) * (1.0 + 2.0 * params["scale"])
+        return x @ params["v"]
+
+    with jax.numpy_rank_promotion("allow"):
+        graph = trace(apply, {"w": shape(3, 4), "scale": shape(4), "v": shape(4, 2)}, shape(2, 3))
+    assert (graph["scale"].factor, graph["scale"].offset) == (2.0, 1.0)
+
+
+def test_groups_divide_the_fan_out():
+    graph = trace(nn.Conv(8, (3, 3), feature_group_count=4), shape(1, 6, 6, 8))
+    kernel = graph["kernel"]
+    assert (kernel.groups, kernel.fan_in, kernel.fan_out) == (4, 9 * 2, 9 * 2)
+
+
+def test_examples_run():
+    module = importlib.import_module("idinit_jax.tracing.trace")
+    assert doctest.testmod(module) == (0, 4)
