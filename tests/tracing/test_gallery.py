@@ -21,4 +21,4 @@ def test_graph_is_as_written_down(name):
 
 
 def test_gallery_is_large():
-    assert len(GALLERY) >= 30
+    assert len(GALLERY) >= 100

@@ -421,8 +421,8 @@ def fused_heads_and_halves_in_one_axis():
 
 
 @entry
-def diffusion_of_two_stacks():
-    """Flux-like: two kinds of layers, each scanned, the second inside a nested scan."""
+def nested_scans():
+    """Two stacks of layers, one of them scanned by groups."""
 
     def step(x, w):
         return x + jax.nn.gelu(x @ w["a"]) @ w["b"], None

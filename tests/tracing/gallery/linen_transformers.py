@@ -353,7 +353,7 @@ def scanned_and_rematerialized():
     )
 
 
-class BranchFormer(nn.Module):
+class GroupedQueries(nn.Module):
     """jax.nn's attention, grouped queries, rotary embedding."""
 
     @nn.compact
@@ -378,7 +378,7 @@ def _rotate(x):
 @entry
 def grouped_query_attention_with_rotary_embedding():
     return Entry(
-        BranchFormer(),
+        GroupedQueries(),
         (shape(2, 6, 3),),
         {
             "embed/kernel": "stem io",

@@ -423,7 +423,7 @@ def reversible_coupling():
 
 
 @entry
-def hypernetwork_free_film():
+def feature_wise_modulation():
     """Perez et al. 2018: another input scales and shifts; its projection is no shortcut."""
 
     def apply(params, x, condition):
