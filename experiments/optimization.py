@@ -58,8 +58,20 @@ def make_optimizer(
     """
     clip = optax.identity() if recipe.clip is None else optax.clip_by_global_norm(recipe.clip)
     decay = optax.add_decayed_weights(recipe.weight_decay, mask=is_kernel)
+    scale = optax.scale_by_learning_rate(schedule)
     if recipe.optimizer == "sgd":
-        momentum = optax.trace(recipe.momentum, nesterov=True)
-        return optax.chain(clip, decay, momentum, optax.scale_by_learning_rate(schedule))
-    adam = optax.scale_by_adam(b1=recipe.momentum)
-    return optax.chain(clip, adam, decay, optax.scale_by_learning_rate(schedule))
+        return optax.chain(clip, decay, optax.trace(recipe.momentum, nesterov=True), scale)
+    adam = promoting(optax.scale_by_adam(b1=recipe.momentum))
+    return optax.chain(clip, adam, decay, scale)
+
+
+def promoting(
+    transformation: optax.GradientTransformation,
+) -> optax.GradientTransformation:
+    """``transformation`` under JAX's standard promotion, which optax's Adam relies on."""
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        with jax.numpy_dtype_promotion("standard"):
+            return transformation.update(updates, state, params)
+
+    return optax.GradientTransformation(transformation.init, update)
