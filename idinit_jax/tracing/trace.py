@@ -53,7 +53,11 @@ def trace(model: Any, *inputs: Any, call_kwargs: Mapping[str, Any] = {}) -> Mode
 
 def trace_model(model: Model) -> ModelGraph:
     """Read the graph of a model that has been taken apart."""
-    program = make_program(model)
+    return read_graph(make_program(model))
+
+
+def read_graph(program: Program) -> ModelGraph:
+    """Read the graph of a traced forward pass."""
     line = flatten(program)
     flow, sums, parts = _analyse(line)
     judgements = judge(line, flow, sums)
