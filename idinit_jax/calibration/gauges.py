@@ -7,12 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from idinit_jax.calibration.proportion import Proportion, proportions
+from idinit_jax.calibration.report import NOT_SELECTED
 from idinit_jax.calibration.slots import Meter, meter
 from idinit_jax.tracing.flatten import StraightLine, flatten
-from idinit_jax.tracing.graph import Kernel, ModelGraph, Parameter, Use
+from idinit_jax.tracing.graph import Kernel, ModelGraph, Parameter
 from idinit_jax.tracing.program import Site
 
 Where = Callable[[Kernel], bool]
+_HIDDEN = "the model uses it through arithmetic in which its scale is lost"
 
 
 class Gauge(NamedTuple):
@@ -60,20 +62,20 @@ def kernel_gauges(graph: ModelGraph, where: Where) -> tuple[Gauge, ...]:
     def gauge(kernel: Kernel) -> Gauge:
         leaf = leaves[kernel.path]
         if not where(kernel):
-            return Gauge(kernel.path, leaf, kernel.shape, (), (), "not selected")
+            return Gauge(kernel.path, leaf, kernel.shape, (), (), NOT_SELECTED)
         held = [_proportion_at(nodes[use.site], found, leaf) for use in kernel.uses]
-        meters = [
-            _meter(graph, kernel, use, one) for use, one in zip(kernel.uses, held, strict=True)
+        by_layer = [
+            meter(graph.program, use.site, one.scans, kernel.layers, use.layer)
+            for use, one in zip(kernel.uses, held, strict=True)
+            if one is not None
         ]
-        why = (
-            "" if all(held) else "the model uses it through arithmetic that its scale gets lost in"
-        )
-        if not why and all(meters):
-            return Gauge(
-                kernel.path, leaf, kernel.view, kernel.stack_axes, tuple(filter(None, meters))
-            )
-        whole = [meter(graph.program, use.site, (), 1) for use in kernel.uses]
-        return Gauge(kernel.path, leaf, kernel.shape, (), tuple(filter(None, whole)), why)
+        meters = tuple(one for one in by_layer if one is not None)
+        if len(meters) == len(kernel.uses):
+            return Gauge(kernel.path, leaf, kernel.view, kernel.stack_axes, meters)
+        # Which turn uses which layer is not known: one scale for the whole array.
+        whole = (meter(graph.program, use.site, (), 1) for use in kernel.uses)
+        meters = tuple(one for one in whole if one is not None)
+        return Gauge(kernel.path, leaf, kernel.shape, (), meters, "" if all(held) else _HIDDEN)
 
     return tuple(map(gauge, graph.kernels))
 
@@ -88,14 +90,14 @@ def bias_gauges(graph: ModelGraph, kernels: tuple[Gauge, ...]) -> tuple[Gauge, .
     def gauge(bias: Parameter) -> Gauge | None:
         leaf = leaves[bias.path]
         layers = math.prod(bias.shape[axis] for axis in bias.stack_axes)
-        meters = [
+        found_meters = [
             meter(graph.program, site, scans, layers)
             for site, scans in _additions(line, found, leaf)
         ]
-        if not meters or None in meters:
+        meters = tuple(one for one in found_meters if one is not None)
+        if not meters or len(meters) < len(found_meters):
             return None
-        measured = tuple(filter(None, meters))
-        return Gauge(bias.path, leaf, bias.shape, bias.stack_axes, measured)
+        return Gauge(bias.path, leaf, bias.shape, bias.stack_axes, meters)
 
     biases = [one for one in graph.parameters if one.kind == "bias" and one.kernel in corrected]
     return tuple(filter(None, map(gauge, biases)))
@@ -106,13 +108,6 @@ def _proportion_at(
 ) -> Proportion | None:
     held = (found[value] for value in values)
     return next((one for one in held if one is not None and one.leaf == leaf), None)
-
-
-def _meter(
-    graph: ModelGraph, kernel: Kernel, use: Use, proportion: Proportion | None
-) -> Meter | None:
-    scans = proportion.scans if proportion else ()
-    return meter(graph.program, use.site, scans, kernel.layers, use.layer)
 
 
 def _additions(

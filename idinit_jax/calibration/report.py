@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+NOT_SELECTED = "not selected"
+
 
 class KernelReading(NamedTuple):
     """One kernel, or one layer of a stack.
@@ -49,8 +51,8 @@ class LsuvReport(NamedTuple):
 
     @property
     def missed(self) -> tuple[KernelReading, ...]:
-        """Readings that are not within tolerance."""
-        return tuple(reading for reading in self.kernels if reading.note)
+        """Readings of selected kernels that are not within tolerance."""
+        return tuple(one for one in self.kernels if one.note not in ("", NOT_SELECTED))
 
     def __str__(self) -> str:
         table = _table(

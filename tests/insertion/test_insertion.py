@@ -166,7 +166,7 @@ def test_learned_biases_and_layer_scales_are_recognised() -> None:
         def __call__(self, x: jax.Array) -> jax.Array:
             x = nn.Dense(WIDTH, name="stem")(x)
             y = nn.Dense(WIDTH, name="tail")(nn.relu(nn.Dense(WIDTH, name="first")(x)))
-            return x + y * self.param("layer_scale", nn.initializers.ones, (WIDTH,))
+            return x + y * self.param("layer_scale", nn.initializers.ones, (1, WIDTH))
 
     inserted = insert_fixup(Layer(), initialized(Layer()), X)
     assert inserted.params["multipliers"] == {}
@@ -182,7 +182,8 @@ def test_schemes_start_the_new_model(scheme: str) -> None:
     params = initialize(inserted.apply, jax.random.key(0), inserted.params, X, scheme=scheme)
     expected = Net(branches=False).apply({"params": params["model"]}, X)
     np.testing.assert_array_equal(inserted.apply(params, X), expected)
-    assert all(one == (scheme == "fixup") for one in params["multipliers"].values())
+    start = 1.0 if scheme == "fixup" else 0.0
+    assert all(one == start for one in params["multipliers"].values())
 
 
 def test_batch_statistics_stay_as_given_or_go_through_a_function() -> None:
