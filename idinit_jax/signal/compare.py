@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from idinit_jax.calibration import lsuv_calibrate
 from idinit_jax.schemes import Scheme, get_scheme, initialize
 from idinit_jax.signal.diagnose import diagnose_with
 from idinit_jax.signal.meter import Loss, Meter, is_function, make_meter, unit_noise
@@ -80,12 +81,23 @@ def _starts(
     if isinstance(candidates, Mapping):
         yield from candidates.items()
         return
-    for candidate in candidates:
-        scheme = get_scheme(candidate)
-        yield (
-            scheme.name,
-            initialize(model, key, *inputs, scheme=scheme, call_kwargs=call_kwargs, overwrite=True),
-        )
+    for candidate in map(get_scheme, candidates):
+        yield candidate.name, start(model, key, *inputs, scheme=candidate, call_kwargs=call_kwargs)
+
+
+def start(
+    model: Any,
+    key: jax.Array,
+    *inputs: PyTree,
+    scheme: str | Scheme,
+    call_kwargs: Mapping[str, Any] = {},
+) -> PyTree:
+    """`initialize`, and for "lsuv" its second half on the same batch: the rescaling."""
+    values = initialize(model, key, *inputs, scheme=scheme, call_kwargs=call_kwargs, overwrite=True)
+    if get_scheme(scheme).name != "lsuv":
+        return values
+    batch = batch_of(model, values, inputs)
+    return lsuv_calibrate(model, values, *batch, call_kwargs=call_kwargs).values
 
 
 def batch_of(model: Any, values: PyTree, inputs: tuple[PyTree, ...]) -> tuple[PyTree, ...]:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from idinit_jax.schemes import Provenance, Scheme, explain, get_scheme, initialize
-from idinit_jax.signal.compare import Comparison, batch_of, compare
+from idinit_jax.schemes import Provenance, Scheme, explain, get_scheme
+from idinit_jax.signal.compare import Comparison, batch_of, compare, start
 from idinit_jax.signal.diagnose import diagnose_with
 from idinit_jax.signal.meter import make_meter
 from idinit_jax.signal.recommend import CANDIDATES, Recommendation, recommend_from
@@ -82,12 +82,14 @@ def inspect_model(
     name = get_scheme(scheme).name
     provenance = explain(model, *inputs, scheme=scheme, call_kwargs=call_kwargs)
 
-    values = initialize(model, key, *inputs, scheme=scheme, call_kwargs=call_kwargs, overwrite=True)
+    values = start(model, key, *inputs, scheme=scheme, call_kwargs=call_kwargs)
     batch = batch_of(model, values, inputs)
     meter = make_meter(model, values, *batch, call_kwargs=call_kwargs)
     report, verdict = diagnose_with(meter, values, batch)
     weights = weight_spectra(model, values, *batch, call_kwargs=call_kwargs)
-    jacobian = spectrum(model, values, *batch, start=_first_point(report), call_kwargs=call_kwargs)
+    # Derivatives begin at the input, or behind the embedding of integers: the first row.
+    first = report.rows[0].name
+    jacobian = spectrum(model, values, *batch, start=first, call_kwargs=call_kwargs)
     schemes = tuple(others) or (() if verdict.healthy else CANDIDATES)
     comparison = None
     if schemes:
@@ -97,11 +99,6 @@ def inspect_model(
     return Inspection(
         name, provenance, report, verdict, weights, jacobian, comparison, recommendation
     )
-
-
-def _first_point(report: SignalReport) -> str:
-    """Where derivatives begin: at the input, or behind the embedding of integers."""
-    return report.rows[0].name
 
 
 def _plain(tree: Any) -> Any:

@@ -132,7 +132,7 @@ def _line(points: Sequence[tuple[float, float, str, float]], number: int) -> str
 
 
 def _legend(name: str, number: int) -> str:
-    x = LEFT + 260 + 110 * (number % 4)
+    x = LEFT + 190 + 115 * (number % 4)
     y = 12 + 14 * (number // 4)
     line = f'<path d="M{x} {y}h24" fill="none" {_style(number)}/>'
     return line + _text(x + 29, y + 4, name, "")

@@ -135,11 +135,13 @@ def naive_zero_model() -> Callable:
 def naive_zero(tail_kernel: float, tail_scale: float) -> Network:
     """Blocks x + scale * norm(relu(x W_1) W_2): the tail kernel and its norm's scale as given."""
 
-    zeros_identity = idinit_jax.zeros_identity(epsilon=tail_kernel, batch_axis=0)
-    second = zeros_identity(jax.random.key(0), (4, WIDTH, WIDTH)) if tail_kernel else None
+    second = jnp.zeros((4, WIDTH, WIDTH))
+    if tail_kernel:
+        tail = idinit_jax.zeros_identity(epsilon=tail_kernel, batch_axis=0)
+        second = tail(jax.random.key(0), second.shape)
     params = {
         "first": kernels((2.0 / WIDTH) ** 0.5, 4),
-        "second": jnp.zeros((4, WIDTH, WIDTH)) if second is None else second,
+        "second": second,
         "scale": jnp.full((4, WIDTH), tail_scale),
         "head": kernels(0.1, 1, WIDTH, 10)[0],
     }
