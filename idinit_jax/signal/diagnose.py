@@ -65,6 +65,7 @@ def seems_asleep(report: SignalReport) -> bool:
     )
 
 
+@jax.jit
 def descend(params: PyTree, gradients: PyTree) -> PyTree:
     """One step that moves every array that has a gradient by a root mean square of 1e-3."""
 
