@@ -14,6 +14,7 @@ import numpy as np
 import idinit_jax
 from idinit_jax.models import ViT, cifar_resnet
 from idinit_jax.models.transformer import TransformerSize
+from idinit_jax.schemes import initialize
 
 WIDTH, BATCH = 64, 32
 
@@ -169,9 +170,10 @@ def convolutions(std: float, depth: int) -> Network:
     return Network(convolutions_model(), params, (batch(8, 8, 8, 16),), {})
 
 
-def linen(model: Any, *shape: int, seed: int = 0, **call_kwargs: Any) -> Network:
+def linen(model: Any, scheme: str, *shape: int, **call_kwargs: Any) -> Network:
     x = batch(*shape)
-    return Network(model, model.init(jax.random.key(seed), x), (x,), call_kwargs)
+    values = initialize(model, jax.random.key(0), x, scheme=scheme, call_kwargs=call_kwargs)
+    return Network(model, values, (x,), call_kwargs)
 
 
 HE, LECUN = (2.0 / WIDTH) ** 0.5, (1.0 / WIDTH) ** 0.5
@@ -235,12 +237,12 @@ HEALTHY: dict[str, Callable[[], Network]] = {
     "scaled attention": lambda: attention(6, True),
     "identity attention": lambda: attention(6, True, identity=True),
     "ResNet-20 with batch norm": lambda: linen(
-        cifar_resnet(20, 10, scan=True), 8, 16, 16, 3, train=True
+        cifar_resnet(20, 10, scan=True), "he", 8, 16, 16, 3, train=True
     ),
-    "ResNet-8, Fixup": lambda: linen(
-        cifar_resnet(8, 10, norm="none", residual="fixup"), 8, 16, 16, 3
+    "ResNet-14, Fixup": lambda: linen(
+        cifar_resnet(14, 10, norm="none", residual="fixup", scan=True), "fixup", 8, 16, 16, 3
     ),
     "ViT": lambda: linen(
-        ViT(TransformerSize(32, 3, 2), patch=4, num_classes=10, scan=True), 4, 16, 16, 3
+        ViT(TransformerSize(32, 3, 2), patch=4, num_classes=10, scan=True), "he", 4, 16, 16, 3
     ),
 }

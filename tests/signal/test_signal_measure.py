@@ -11,6 +11,7 @@ from flax import nnx
 import idinit_jax
 from idinit_jax import signal
 from idinit_jax.models import cifar_resnet
+from idinit_jax.schemes import initialize
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (16, 12))
@@ -104,7 +105,7 @@ def test_a_scan_gives_one_row_a_layer_equal_to_the_loop() -> None:
 def test_a_residual_network_is_read_in_forward_order() -> None:
     model = cifar_resnet(8, 10, norm="none")
     x = jax.random.normal(KEY, (4, 8, 8, 3))
-    values = model.init(KEY, x)
+    values = initialize(model, KEY, x, scheme="he")
     report = signal.measure(model, values, x)
     names = [row.name for row in report.rows]
     assert names[:5] == [
