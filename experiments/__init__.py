@@ -1,0 +1,1 @@
+"""What a researcher runs: train, compare, report."""
