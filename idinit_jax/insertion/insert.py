@@ -71,7 +71,7 @@ def insert_multipliers(
     >>> x = jnp.ones((2, 4))
     >>> block = insert_multipliers(Block(), Block().init(jax.random.key(0), x), x)
     >>> block.params["multipliers"]
-    {'Dense_1/kernel': Array(0., dtype=float32)}
+    {'Dense_0/kernel': Array(0., dtype=float32)}
     >>> bool((block.apply(block.params, x) == x).all())
     True
     """
