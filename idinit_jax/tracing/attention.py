@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 from idinit_jax.tracing import lineage
 from idinit_jax.tracing.flatten import Node, StraightLine
-from idinit_jax.tracing.flow import Flow, Trait
+from idinit_jax.tracing.flow import Flow
 from idinit_jax.tracing.graph import AttentionPart
+from idinit_jax.tracing.traits import Trait
 
 Parts = dict[int, tuple[AttentionPart, ...]]
 

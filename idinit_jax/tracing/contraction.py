@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from idinit_jax.tracing.flatten import Node
 from idinit_jax.tracing.lineage import SPREAD, Atom, Lineage
 
 
@@ -89,6 +90,54 @@ def lookup_dims(slice_sizes: Sequence[int], shape: Sequence[int]) -> WeightDims:
     pairs = list(enumerate(zip(slice_sizes, shape, strict=True)))
     indexed = tuple(axis for axis, (taken, size) in pairs if taken < size)
     return WeightDims(indexed, tuple(axis for axis, _ in pairs if axis not in indexed))
+
+
+class Consumption(NamedTuple):
+    """How an operation consumes its weight operand.
+
+    Attributes:
+        operation: its name, or "one_hot".
+        dims: the weight's dimensions by what becomes of them.
+        features: the output dimensions that the weight produces.
+        groups: feature groups of a convolution.
+    """
+
+    operation: str
+    dims: WeightDims
+    features: frozenset[int]
+    groups: int = 1
+
+
+def consumption(
+    node: Node, side: int, shapes: Sequence[tuple[int, ...]], one_hot: bool
+) -> Consumption | None:
+    """How a node consumes operand `side` as a weight; None if it is no contraction or lookup.
+
+    Args:
+        node: the operation.
+        side: position of the weight among the operands.
+        shapes: of the operands.
+        one_hot: whether the data operand has a single one in each row.
+    """
+    params, ranks = node.params, [len(shape) for shape in shapes]
+    kind = (node.operation, side)
+    if node.operation == "dot_general":
+        dims = dot_general_dims(params, side, ranks)
+        name = "one_hot" if one_hot else node.operation
+        return Consumption(name, dims, dot_general_features(params, side, ranks))
+    if kind == ("conv_general_dilated", 1):
+        features = frozenset({params["dimension_numbers"].out_spec[1]})
+        groups = params["feature_group_count"]
+        return Consumption(node.operation, conv_dims(params), features, groups)
+    if kind == ("gather", 0):
+        dims = lookup_dims(params["slice_sizes"], shapes[0])
+        return Consumption(node.operation, dims, frozenset(params["dimension_numbers"].offset_dims))
+    if kind == ("dynamic_slice", 0):
+        dims = lookup_dims(params["slice_sizes"], shapes[0])
+        return Consumption(node.operation, dims, frozenset(dims.produced))
+    if kind == ("ragged_dot_general", 1):
+        return Consumption(node.operation, ragged_dot_dims(params, ranks[1]), frozenset({1}))
+    return None
 
 
 def kernels_and_modifiers(

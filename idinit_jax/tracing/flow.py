@@ -4,34 +4,17 @@ For every value it finds whether the data reach it, which parameters it is made 
 kernels lie before it, and what a reader would call it (normalized, saturating, a statistic).
 """
 
-import enum
-import functools
-import math
-import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
+from idinit_jax.tracing import affine, features, flatten, lineage, operations
 from idinit_jax.tracing import contraction as contractions
-from idinit_jax.tracing import flatten, lineage, operations
-from idinit_jax.tracing.contraction import Contraction, Share
+from idinit_jax.tracing.contraction import Contraction
 from idinit_jax.tracing.flatten import Node, StraightLine
 from idinit_jax.tracing.lineage import Lineage
-
-
-class Trait(enum.Flag):
-    """What is known of a value besides its numbers."""
-
-    NONE = 0
-    REDUCED = enum.auto()  # summed over part of the data: a mean, a variance
-    STATISTIC = enum.auto()  # one over a standard deviation, what a norm multiplies by
-    NORMALIZED = enum.auto()  # a signal that a norm has scaled
-    SATURATING = enum.auto()  # bounded: a gate, a probability
-    PROBABILITY = enum.auto()  # an exponential, as in a softmax
-    ONE_HOT = enum.auto()  # rows with a single one
-    EXPANDED = enum.auto()  # broadcast to more positions than it was computed for
-    ATTENDED = enum.auto()  # a mean of values, weighted by a softmax
+from idinit_jax.tracing.traits import Trait, main_operand, traits_of
 
 
 class Effect(NamedTuple):
@@ -73,12 +56,6 @@ class Flow(NamedTuple):
     activations: dict[int, list[str]]
     normalized: set[int]
     signals: set[int]
-
-
-# What a function of a value has in common with the value.
-_KEPT_BY_FUNCTIONS = (
-    Trait.REDUCED | Trait.STATISTIC | Trait.EXPANDED | Trait.SATURATING | Trait.PROBABILITY
-)
 
 
 def analyse(line: StraightLine, signals: frozenset[int] = frozenset()) -> Flow:
@@ -187,7 +164,7 @@ class _Analysis:
                 for value, held in zip(node.inputs, operands, strict=True)
                 for single in held
             )
-            found = tuple(_arithmetic(node.operation, single, known) for single in found)
+            found = tuple(affine.after(node.operation, single, known) for single in found)
         for index, value in enumerate(node.outputs):
             self.lineages[value] = lineage.merge(_resized(found, shapes, node, index))
             self.is_state[value] = any(self.is_state[read] for read in node.inputs)
@@ -240,60 +217,34 @@ class _Analysis:
             return
         for value in weighted:
             self.meet(index, node, data, value)
-        self.describe(node, data)
+        described = traits_of(node, data, self.traits, self.line.shapes)
+        for value in node.outputs:
+            self.traits[value] = described
         self.follow(index, node, data)
 
     def contracts(self, index: int, node: Node, data: list[int], weighted: list[int]) -> bool:
         """Record a use of kernels, if the node is one."""
-        weight = weighted[0]
-        ranks = [len(self.line.shapes[value]) for value in node.inputs]
-        side = node.inputs.index(weight)
-        operation, groups = node.operation, 1
-        if operation == "dot_general":
-            dims = contractions.dot_general_dims(node.params, side, ranks)
-            features = contractions.dot_general_features(node.params, side, ranks)
-            if Trait.ONE_HOT in self.traits[data[0]]:
-                operation = "one_hot"
-        elif operation == "conv_general_dilated" and side == 1:
-            dims, groups = contractions.conv_dims(node.params), node.params["feature_group_count"]
-            features = frozenset({node.params["dimension_numbers"].out_spec[1]})
-        elif operation == "gather" and side == 0:
-            dims = contractions.lookup_dims(node.params["slice_sizes"], self.line.shapes[weight])
-            features = frozenset(node.params["dimension_numbers"].offset_dims)
-        elif operation == "dynamic_slice" and side == 0:
-            dims = contractions.lookup_dims(node.params["slice_sizes"], self.line.shapes[weight])
-            features = frozenset(dims.produced)
-        elif operation == "ragged_dot_general" and side == 1:
-            dims, features = contractions.ragged_dot_dims(node.params, ranks[1]), frozenset({1})
-        else:
+        weight, signal = weighted[0], data[0]
+        shapes = [self.line.shapes[value] for value in node.inputs]
+        one_hot = Trait.ONE_HOT in self.traits[signal]
+        how = contractions.consumption(node, node.inputs.index(weight), shapes, one_hot)
+        if how is None:
             return False
+        use, output = len(self.contractions), node.outputs[0]
         whole, modifiers = contractions.kernels_and_modifiers(self.lineages[weight])
-        for single in modifiers:
-            self.effects.append(
-                Effect(index, single, "kernel", Trait.NONE, None, len(self.contractions))
+        self.effects.extend(
+            Effect(index, single, "kernel", Trait.NONE, None, use) for single in modifiers
+        )
+        shares = tuple(contractions.share(single, how.dims) for single in whole)
+        attended = Trait.ATTENDED in self.traits[signal]
+        self.contractions.append(
+            Contraction(
+                index, how.operation, signal, output, shares, how.groups, how.features, attended
             )
-        self.add_contraction(index, node, operation, data[0], whole, dims, groups, features)
+        )
+        self.by_node[index], self.origins[output] = use, (use,)
+        self.features[output] = how.features
         return True
-
-    def add_contraction(
-        self,
-        index: int,
-        node: Node,
-        operation: str,
-        data: int,
-        whole: Sequence[Lineage],
-        dims: contractions.WeightDims,
-        groups: int,
-        features: frozenset[int],
-    ) -> None:
-        shares: tuple[Share, ...] = tuple(contractions.share(single, dims) for single in whole)
-        attended = Trait.ATTENDED in self.traits[data]
-        output = node.outputs[0]
-        use = Contraction(index, operation, data, output, shares, groups, features, attended)
-        self.by_node[index] = len(self.contractions)
-        self.origins[output] = (len(self.contractions),)
-        self.features[output] = features
-        self.contractions.append(use)
 
     def meet(self, index: int, node: Node, data: list[int], weight: int) -> None:
         """A parameter enters the signal by arithmetic, concatenation or selection."""
@@ -316,86 +267,21 @@ class _Analysis:
             if self.traits[partner] & Trait.STATISTIC:
                 self.carried_scales[node.outputs[0]] = params
 
-    def describe(self, node: Node, data: list[int]) -> None:
-        """Traits of the output."""
-        kept = self.inherited(node, data)
-        operation = node.operation
-        every = [self.traits[value] for value in node.inputs]
-        if operation in operations.REDUCTIONS:
-            kept |= Trait.REDUCED
-        if operation in ("rsqrt", "sqrt", "pow") and kept & Trait.REDUCED:
-            kept |= Trait.STATISTIC
-        if operation in operations.SATURATING or node.params.get("name") in operations.SQUASHING:
-            kept |= Trait.SATURATING
-        if operation == "exp":
-            kept |= Trait.PROBABILITY
-        if operation == "eq":
-            kept |= Trait.ONE_HOT
-        if (
-            operation in ("mul", "div")
-            and self.main_operand(node, data) is not None
-            and any(Trait.STATISTIC in traits for traits in every)
-        ):
-            kept = (kept | Trait.NORMALIZED) & ~(Trait.STATISTIC | Trait.REDUCED)
-        if data and operation not in operations.CONTRACTIONS and self.grows(node, data):
-            kept |= Trait.EXPANDED
-        if operation == "dot_general" and any(Trait.PROBABILITY in traits for traits in every):
-            kept |= Trait.ATTENDED
-        for value in node.outputs:
-            self.traits[value] = kept
-
-    def inherited(self, node: Node, data: list[int]) -> Trait:
-        """Traits that the output has because its data operands have them."""
-        if not data or node.operation in operations.CONTRACTIONS:
-            return Trait.NONE
-        traits = [self.traits[value] for value in data]
-        common = functools.reduce(operator.and_, traits)
-        if (
-            node.operation not in operations.REARRANGEMENTS
-            and node.operation not in operations.ARITHMETIC
-        ):
-            return common & _KEPT_BY_FUNCTIONS
-        main = self.main_operand(node, data)
-        if main is not None:
-            common |= self.traits[main] & (Trait.ATTENDED | Trait.NORMALIZED)
-        if node.operation == "mul":
-            common |= functools.reduce(operator.or_, traits) & Trait.ATTENDED
-        return common
-
-    def grows(self, node: Node, data: list[int]) -> bool:
-        """Whether the signal is repeated over positions that it was not computed for."""
-        largest = max(math.prod(self.line.shapes[value]) for value in data)
-        elementwise = (
-            node.operation == "broadcast_in_dim" or node.operation in operations.ARITHMETIC
-        )
-        return elementwise and largest < math.prod(self.line.shapes[node.outputs[0]])
-
-    def main_operand(self, node: Node, data: list[int]) -> int | None:
-        """The operand that is the signal, where all others are numbers, parameters, statistics."""
-        aside = Trait.REDUCED | Trait.STATISTIC
-        signals = [value for value in data if not self.traits[value] & aside]
-        if not signals:  # a signal that was pooled is a statistic only beside its own mean
-            full = self.line.shapes[node.outputs[0]]
-            signals = [
-                value
-                for value in data
-                if self.line.shapes[value] == full
-                and not self.traits[value] & (Trait.EXPANDED | Trait.STATISTIC)
-            ]
-        return signals[0] if len(signals) == 1 else None
-
     def follow(self, index: int, node: Node, data: list[int]) -> None:
         """Carry on from which contraction the value comes, and note what acts on it."""
-        main = data[0] if len(data) == 1 else self.main_operand(node, data)
+        main = (
+            data[0] if len(data) == 1 else main_operand(node, data, self.traits, self.line.shapes)
+        )
         beside = data if node.operation == "concatenate" else [main] if main is not None else []
         if not beside:
             return
         output = node.outputs[0]
         origins = tuple(dict.fromkeys(origin for value in beside for origin in self.origins[value]))
         if node.operation in operations.ARITHMETIC or node.operation in operations.REARRANGEMENTS:
+            before = self.line.shapes[beside[0]]
+            moved = features.moved(node, self.features[beside[0]], before, self.line.shapes[output])
             for value in node.outputs:
-                self.origins[value] = origins
-                self.features[value] = self.moved_features(node, beside[0])
+                self.origins[value], self.features[value] = origins, moved
             self.carry_scales(index, node, data)
             if Trait.NORMALIZED in self.traits[output]:
                 self.normalized.update(origins)
@@ -416,31 +302,6 @@ class _Analysis:
         else:
             self.scales[index] = self.scales.get(index, ()) + held
 
-    def moved_features(self, node: Node, main: int) -> frozenset[int] | None:
-        """Where the kernel's output dimensions lie after a shape operation."""
-        features, shapes = self.features[main], self.line.shapes
-        before, after = shapes[main], shapes[node.outputs[0]]
-        if features is None or node.operation in ("concatenate", "squeeze", "broadcast_in_dim"):
-            return None if before != after else features
-        if node.operation == "transpose":
-            order = node.params["permutation"]
-            return frozenset(target for target, axis in enumerate(order) if axis in features)
-        if node.operation == "reshape":
-            return _regrouped_features(features, before, after)
-        return features if len(before) == len(after) else None
-
-
-def _regrouped_features(
-    features: frozenset[int], before: tuple[int, ...], after: tuple[int, ...]
-) -> frozenset[int] | None:
-    dims = lineage.regroup(lineage.stored(0, before).dims, after)
-    if dims is None:
-        return None
-    inside = [{atom.axis in features for atom in dim} for dim in dims]
-    if any(len(kinds) > 1 for kinds in inside):
-        return None
-    return frozenset(index for index, kinds in enumerate(inside) if kinds == {True})
-
 
 def _carries_signal(dtype: Any) -> bool:
     return dtype is not None and any(
@@ -456,28 +317,6 @@ def _resized(
         return found
     shape = shapes[node.outputs[index]]
     return tuple(lineage.through("split", {}, single, shape, shape) for single in found)
-
-
-def _arithmetic(operation: str, single: Lineage, known: Sequence[float | None]) -> Lineage:
-    """Scaling and shifting by numbers is kept, anything else forgets the numbers."""
-    if operation in ("rsqrt", "sqrt"):
-        return single._replace(root=True, affine=False)
-    if operation in operations.REARRANGEMENTS:
-        return single
-    number = next((value for value in known if value is not None), None)
-    if operation == "neg":
-        return single._replace(factor=-single.factor, offset=-single.offset)
-    if number is None or operation not in operations.ARITHMETIC:
-        return single._replace(affine=False)
-    if operation == "mul":
-        return single._replace(factor=single.factor * number, offset=single.offset * number)
-    if operation == "add":
-        return single._replace(offset=single.offset + number)
-    if operation == "sub" and known[0] is None:
-        return single._replace(offset=single.offset - number)
-    if operation == "div" and known[0] is None:
-        return single._replace(factor=single.factor / number, offset=single.offset / number)
-    return single._replace(affine=False)
 
 
 def _described(name: str, node: Node) -> str:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import jax
 
 from idinit_jax.tracing.flatten import StraightLine
-from idinit_jax.tracing.flow import Effect, Flow, Trait, reached
+from idinit_jax.tracing.flow import Effect, Flow, reached
 from idinit_jax.tracing.graph import Parameter, ParameterKind
 from idinit_jax.tracing.program import Program
 from idinit_jax.tracing.residuals import Sum
 from idinit_jax.tracing.roles import Judgement
+from idinit_jax.tracing.traits import Trait
 
 _INSERTIONS = frozenset(
     ("concatenate", "select_n", "dynamic_update_slice", "scatter", "scatter-add", "pad")

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from idinit_jax.tracing import ancestry
 from idinit_jax.tracing.ancestry import Ways
 from idinit_jax.tracing.flatten import StraightLine
-from idinit_jax.tracing.flow import Flow, Trait
+from idinit_jax.tracing.flow import Flow
+from idinit_jax.tracing.traits import Trait
 
 _ADDITIONS = frozenset(("add", "sub", "add_any"))
 
