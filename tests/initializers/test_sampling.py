@@ -60,6 +60,7 @@ def truncated_law(std):
         (zeros_perturbed(1e-3), normal_law(1e-3)),
     ],
     ids=repr,
+    ids=lambda value: "law" if hasattr(value, "cdf") else repr(value),
 )
 def test_distribution_is_exact(rule, law, key):
     values = np.asarray(rule(key, SHAPE), np.float64).ravel()
