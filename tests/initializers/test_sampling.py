@@ -59,7 +59,6 @@ def truncated_law(std):
         (uniform(-0.5, 1.5), stats.uniform(-0.5, 2.0)),
         (zeros_perturbed(1e-3), normal_law(1e-3)),
     ],
-    ids=repr,
     ids=lambda value: "law" if hasattr(value, "cdf") else repr(value),
 )
 def test_distribution_is_exact(rule, law, key):
