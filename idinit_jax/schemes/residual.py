@@ -17,8 +17,7 @@ from idinit_jax.schemes.scheme import Scheme, register, rule
 from idinit_jax.tracing.graph import Kernel, ModelGraph
 
 _ADVICE = (
-    "Put a learned multiplier there (ResidualBlock's `residual` field shows how), or use idinit,"
-    " which needs none."
+    "insert_multipliers or insert_fixup gives a model multipliers that it lacks; idinit needs none."
 )
 
 

@@ -1,6 +1,6 @@
 """From contractions and residual sums to the roles of kernels."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from idinit_jax.tracing.flatten import StraightLine
@@ -45,6 +45,7 @@ class Surroundings(NamedTuple):
         lookup: whether rows are looked up by index.
         lost: why its axes cannot be read; empty if they can.
         tail, shortcut, on_block: whether it ends a branch, lies on a shortcut, inside a block.
+        attends: whether it makes the queries, keys or values of an attention.
     """
 
     lookup: bool
@@ -52,10 +53,13 @@ class Surroundings(NamedTuple):
     tail: bool
     shortcut: bool
     on_block: bool
+    attends: bool
 
 
-def judge(line: StraightLine, flow: Flow, sums: Sequence[Sum]) -> list[Judgement]:
-    """The role of every contraction."""
+def judge(
+    line: StraightLine, flow: Flow, sums: Sequence[Sum], attending: Container[int]
+) -> list[Judgement]:
+    """The role of every contraction; `attending` are those that belong to an attention."""
     tails = {use for one in sums for use in one.tails}
     branches = _innermost(sums, [one.branch for one in sums])
     shortcuts = _innermost(sums, [one.shortcut for one in sums])
@@ -71,6 +75,7 @@ def judge(line: StraightLine, flow: Flow, sums: Sequence[Sum]) -> list[Judgement
             index in tails,
             shortcut is not None and _nearer(sums, shortcut, branch),
             branch is not None and branch not in networks,
+            index in attending,
         )
         judgements.append(_judgement(around, position, branch))
     return judgements
@@ -94,6 +99,8 @@ def _role(around: Surroundings, first: bool, last: bool) -> tuple[Role, str]:
         return "shortcut", "on the shorter way to a residual sum"
     if around.on_block:
         return "hidden", "inside a residual branch"
+    if around.attends and not last:
+        return "hidden", "makes queries, keys or values"
     if last:
         return "head", "no kernel between it and the output"
     if first:

@@ -60,7 +60,7 @@ def read_graph(program: Program) -> ModelGraph:
     """Read the graph of a traced forward pass."""
     line = flatten(program)
     flow, sums, parts = _analyse(line)
-    judgements = judge(line, flow, sums)
+    judgements = judge(line, flow, sums, parts)
     kernels = _kernels(program, line, flow, judgements, parts)
     return ModelGraph(
         kernels,

@@ -106,6 +106,25 @@ def test_the_number_that_a_norm_adds_to_its_scale_is_found():
     assert (graph["scale"].factor, graph["scale"].offset) == (2.0, 1.0)
 
 
+def test_keys_and_values_of_a_condition_are_no_stems():
+    def attend(params, x, condition):
+        x = x @ params["stem"]
+        scores = (x @ params["query"]) @ (condition @ params["key"]).T
+        return x + jax.nn.softmax(scores) @ (condition @ params["value"]) @ params["output"]
+
+    params = {
+        "stem": shape(3, 8),
+        "query": shape(8, 8),
+        "key": shape(5, 8),
+        "value": shape(5, 8),
+        "output": shape(8, 8),
+    }
+    graph = trace(attend, params, shape(4, 3), shape(6, 5))
+    roles = {kernel.path: kernel.role for kernel in graph.kernels}
+    parts = dict.fromkeys(("query", "key", "value"), "hidden")
+    assert roles == {"stem": "stem", **parts, "output": "tail"}
+
+
 def test_groups_divide_the_fan_out():
     graph = trace(nn.Conv(8, (3, 3), feature_group_count=4), shape(1, 6, 6, 8))
     kernel = graph["kernel"]
