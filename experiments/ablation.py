@@ -18,6 +18,9 @@ from typing import NamedTuple
 
 import tyro
 
+from experiments.config import Execution
+from experiments.machine import describe_machine
+
 EXPERIMENT = "cifar10_resnet20"
 RESULTS = Path("results/cifar10_ablation")
 
@@ -143,7 +146,8 @@ def write(ablation: Ablation, outcomes: dict[str, list[Outcome]], command: Seque
         f"SGD 0.1, batch 128; accuracy on {ablation.validation:.0%} of the training images, "
         "held out; mean and standard deviation over seeds."
     )
-    heading = f"# CIFAR-10 ablation\n\n{budget}\n\nCommand: `{' '.join(command)}`\n\n"
+    machine = describe_machine(Execution(), "float32")
+    heading = f"# CIFAR-10 ablation\n\n{budget}\n\nMade by `{' '.join(command)}` on {machine}.\n\n"
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.with_suffix(".md").write_text(heading + table(outcomes) + "\n")
     raw = {name: [one._asdict() for one in runs] for name, runs in outcomes.items()}
