@@ -33,10 +33,10 @@ def assert_finite_signal(found: SignalReport | Statistics) -> None:
     >>> assert_finite_signal(signal.measure(lambda w, x: x @ w, jnp.eye(2), jnp.ones((3, 2))))
     """
     if isinstance(found, Statistics):
-        parameters = [(one.norm, one.gradient_norm) for one in found.parameters]
-        moments = {str(site): one.rms for site, one in found.forward.items()}
-        norms = {str(site): one.norm for site, one in found.backward.items()}
-        chex.assert_tree_all_finite((found.loss, moments, norms, parameters))
+        parameters = [(one.squares, one.slope_squares) for one in found.parameters]
+        forward = {str(site): one.summary for site, one in found.forward.items()}
+        backward = {str(site): one.squares for site, one in found.backward.items()}
+        chex.assert_tree_all_finite((found.loss, forward, backward, parameters))
         return
     for row in found.rows:
         _check_finite(row.name, "activation", row.forward.rms, row.forward.nonfinite)

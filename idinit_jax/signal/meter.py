@@ -17,6 +17,7 @@ from idinit_jax.signal.sites import (
     find_edges,
     find_places,
     first_floating,
+    output_index,
 )
 from idinit_jax.signal.softmaxes import Logits, find_softmaxes, summarize_logits
 from idinit_jax.signal.statistics import Summary, Sums, summarize, sums_of
@@ -159,8 +160,7 @@ class Meter:
         hooks |= {softmax.site: _softmax_hook(softmax) for softmax in self.softmaxes}
         extras = {site: slot for site, slot in slots.items() if site != OUTPUT}
         outputs, records = evaluate(self.graph.program, params, state, inputs, hooks, extras)
-        index = first_floating(outputs)
-        assert index is not None, "find_edges has seen to it"
+        index = output_index(self.graph.program)
         outputs[index] = tap(outputs[index], slots[OUTPUT])
         output = summarize(jax.lax.stop_gradient(outputs[index]))
         tree = jax.tree.unflatten(self.graph.program.out_tree, outputs)
@@ -186,6 +186,12 @@ def make_meter(
 
     Args:
         model, values, inputs, loss, call_kwargs: see `measure`; arrays may be ShapeDtypeStructs.
+
+    Returns:
+        The meter: called with values and a batch it gives a report.
+
+    Raises:
+        TypeError: a model of no known kind.
 
     >>> import flax.linen as nn, jax, jax.numpy as jnp
     >>> model, x = nn.Dense(3), jnp.ones((2, 4))

@@ -82,21 +82,28 @@ def find_edges(program: Program) -> tuple[Place, ...]:
     Raises:
         TypeError: the model puts out no floating array.
     """
-    avals = list(program.jaxpr.in_avals)[-len(_array_leaves(program.inputs)) :]
-    inputs, outputs = (
-        [math.prod(aval.shape) for aval in avals if jnp.issubdtype(aval.dtype, jnp.floating)]
-        for avals in (avals, program.jaxpr.out_avals)
-    )
-    if not outputs:
-        raise TypeError("the model puts out no floating array; measure what gives its logits")
-    edges = [Place("output", "output", OUTPUT, (), (-1,), False, outputs[0])]
-    if inputs:
-        edges.append(Place("input", "input", INPUT, (), (-1,), False, inputs[0]))
+    outputs = program.jaxpr.out_avals
+    inputs = [leaf for leaf in jax.tree.leaves(program.inputs) if is_array(leaf)]
+    edges = [_edge("output", OUTPUT, outputs[output_index(program)])]
+    if (index := first_floating(inputs)) is not None:
+        edges.append(_edge("input", INPUT, inputs[index]))
     return tuple(edges)
 
 
-def _array_leaves(tree: Any) -> list[Any]:
-    return [leaf for leaf in jax.tree.leaves(tree) if is_array(leaf)]
+def _edge(kind: Literal["input", "output"], site: Site, aval: Any) -> Place:
+    return Place(kind, kind, site, (), (-1,), False, math.prod(aval.shape))
+
+
+def output_index(program: Program) -> int:
+    """Which output is measured: the first floating one.
+
+    Raises:
+        TypeError: there is none.
+    """
+    index = first_floating(program.jaxpr.out_avals)
+    if index is None:
+        raise TypeError("the model puts out no floating array; measure what gives its logits")
+    return index
 
 
 def first_floating(arrays: Sequence[Any]) -> int | None:
