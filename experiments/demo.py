@@ -37,7 +37,7 @@ HE = TrainConfig(
     model=CifarResNet(depth=44, norm="none"),
     init=Initialization(scheme="he"),
     data=Data(dataset="digits", batch_size=64, pad=1),
-    optimization=Optimization(learning_rate=0.1, clip=1.0, epochs=8),
+    optimization=Optimization(learning_rate=0.1, clip=1.0, epochs=6),
 )
 
 
