@@ -1,5 +1,6 @@
 """The residual block of the ResNets, basic or bottleneck, in every residual style."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -69,6 +70,7 @@ class ResidualBlock(nn.Module):
         tail_init: initializer of the last branch kernel.
         shortcut_init: initializer of the projection's kernel.
         tail_scale_init: initializer of the scale of the norm after the tail kernel.
+        convolve: what computes the convolutions, see `convolve_in_scan`.
     """
 
     features: int
@@ -83,6 +85,7 @@ class ResidualBlock(nn.Module):
     tail_init: Initializer = nn.initializers.he_normal()
     shortcut_init: Initializer = nn.initializers.he_normal()
     tail_scale_init: Initializer = nn.initializers.ones
+    convolve: Callable[..., jax.Array] = jax.lax.conv_general_dilated
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -120,6 +123,7 @@ class ResidualBlock(nn.Module):
             use_bias=self.norm == "none" and self.residual != "fixup",
             dtype=self.dtype,
             kernel_init=init,
+            conv_general_dilated=self.convolve,
             name=name,
         )(x)
 

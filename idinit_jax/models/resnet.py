@@ -11,6 +11,7 @@ from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
 from idinit_jax.initializers.arguments import check_choice
+from idinit_jax.models.convolution import convolve_in_scan
 from idinit_jax.models.norm import NORMS, normalize
 from idinit_jax.models.residual import RESIDUALS, SHORTCUTS, ResidualBlock, branch_convs
 from idinit_jax.models.stacking import run_blocks
@@ -100,6 +101,8 @@ class Stage(nn.Module):
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         make_block = functools.partial(self.make_block, features=self.features)
         x = make_block(strides=self.strides, name="first")(x, train)
+        if self.scan:
+            make_block = functools.partial(make_block, convolve=convolve_in_scan)
         return run_blocks(
             self, make_block, self.length - 1, x, train, scan=self.scan, remat=self.remat
         )
