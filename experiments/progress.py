@@ -44,9 +44,9 @@ class TrainingProgress:
         )
 
     def say(self, *lines: str) -> None:
-        """Lines above the bar."""
+        """Lines above the bar, unbroken, so that a path can be copied."""
         for line in lines:
-            self._progress.console.print(line, highlight=False, markup=False)
+            self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def show(
         self, step: int, metrics: StepMetrics, images_per_second: float, gradient_alarm: float
