@@ -106,8 +106,8 @@ def make_leaves(
         # NumPy's work alone runs in threads: JAX's contexts, a default device say, do not reach
         # into them. Each array is handed to JAX as it comes.
         return [
-            _leaf(*job, host)
-            for *job, host in zip(
+            _leaf(one, stream, own, sharding, host)
+            for one, stream, own, sharding, host in zip(
                 chosen,
                 words,
                 kept,

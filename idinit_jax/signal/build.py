@@ -55,7 +55,7 @@ def _row(place: Place, turn: int, statistics: "Statistics") -> SignalRow:
         else forward_statistics(record.summary, place.size),
         backward=None if backward is None else backward_statistics(backward, place.size),
         gradient_ratio=None,
-        branch_share=branch_share(*record.operands, place.size) if record.operands else None,
+        branch_share=_share_of(record.operands, place.size),
     )
 
 
@@ -63,6 +63,13 @@ def _at_turn(tree: Any, place: Place, turn: int) -> Any:
     """One turn's part of what lies stacked along the loops around a place."""
     loops = len(place.loops)
     return jax.tree.map(lambda array: array.reshape(-1, *array.shape[loops:])[turn], tree)
+
+
+def _share_of(operands: tuple[Sums, ...], size: int) -> float | None:
+    if not operands:
+        return None
+    branch, shortcut = operands
+    return branch_share(branch, shortcut, size)
 
 
 def branch_share(branch: Sums, shortcut: Sums, size: int) -> float:

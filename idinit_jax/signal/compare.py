@@ -79,9 +79,11 @@ def _starts(
 ) -> Iterable[tuple[str, PyTree]]:
     """One start after another, as an NNX module can hold only one at a time."""
     if isinstance(candidates, Mapping):
-        yield from candidates.items()
+        for name, values in candidates.items():
+            yield str(name), values
         return
-    for candidate in map(get_scheme, candidates):
+    for name in candidates:
+        candidate = get_scheme(name)
         yield candidate.name, start(model, key, *inputs, scheme=candidate, call_kwargs=call_kwargs)
 
 

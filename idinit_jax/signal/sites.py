@@ -172,7 +172,7 @@ def _use_place(graph: ModelGraph, kernel: Kernel, index: int) -> Place:
 
 
 def _size(eqn: core.JaxprEqn) -> int:
-    return math.prod(eqn.outvars[0].aval.shape)
+    return math.prod(shape_of(eqn.outvars[0]))
 
 
 def _sum_places(graph: ModelGraph) -> list[Place]:
@@ -195,14 +195,19 @@ def _sum_places(graph: ModelGraph) -> list[Place]:
 
 def _sum_features(graph: ModelGraph, residual: ResidualSum) -> tuple[int, ...]:
     """A sum has its features where the convolution that ends its branch puts them, else last."""
-    rank = len(equation_at(graph.program, residual.site).outvars[0].aval.shape)
+    rank = len(shape_of(equation_at(graph.program, residual.site).outvars[0]))
     for path in residual.tails:
         tail = graph[path]
         if isinstance(tail, Kernel) and tail.operation == "conv_general_dilated":
             eqn = equation_at(graph.program, tail.uses[0].site)
-            if len(eqn.outvars[0].aval.shape) == rank:
+            if len(shape_of(eqn.outvars[0])) == rank:
                 return feature_axes(eqn, tail)
     return (-1,) if rank else ()
+
+
+def shape_of(variable: Any) -> tuple[int, ...]:
+    """The shape of a variable of a jaxpr."""
+    return tuple(variable.aval.shape)
 
 
 def feature_axes(eqn: core.JaxprEqn, kernel: Kernel) -> tuple[int, ...]:
@@ -215,7 +220,7 @@ def feature_axes(eqn: core.JaxprEqn, kernel: Kernel) -> tuple[int, ...]:
     if kind != "dot_general":
         return (-1,)
     contracting, batch = params["dimension_numbers"]
-    ranks = [len(var.aval.shape) for var in eqn.invars]
+    ranks = [len(shape_of(var)) for var in eqn.invars]
     free = [ranks[side] - len(contracting[side]) - len(batch[side]) for side in (0, 1)]
     start = len(batch[0])
     if kernel_operand(eqn, kernel) == 0:
@@ -226,7 +231,7 @@ def feature_axes(eqn: core.JaxprEqn, kernel: Kernel) -> tuple[int, ...]:
 def kernel_operand(eqn: core.JaxprEqn, kernel: Kernel) -> int:
     """Which operand of a dot_general is the kernel: the one of its size, by default the second."""
     size = math.prod(kernel.shape) // kernel.layers
-    sizes = [math.prod(var.aval.shape) for var in eqn.invars]
+    sizes = [math.prod(shape_of(var)) for var in eqn.invars]
     return 0 if sizes[0] == size and sizes[1] != size else 1
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from idinit_jax.signal.sites import Place, loops_around
+from idinit_jax.signal.sites import Place, loops_around, shape_of
 from idinit_jax.signal.statistics import Forward, count_nonfinite, count_zeros
 from idinit_jax.tracing.flatten import called_jaxpr, open_jaxpr
 from idinit_jax.tracing.program import Program, Site
@@ -80,7 +80,7 @@ def _search(body: Any, at: Site) -> Iterator[tuple[Site, int, int]]:
     for index, eqn in enumerate(jaxpr.eqns):
         kind, site = eqn.primitive.name, (*at, index)
         if kind == "exp" and (axis := _softmax_axis(eqn, made_by)) is not None:
-            yield site, axis, math.prod(eqn.outvars[0].aval.shape)
+            yield site, axis, math.prod(shape_of(eqn.outvars[0]))
         elif kind == "cond":
             for number, branch in enumerate(eqn.params["branches"]):
                 yield from _search(branch, (*site, number))
