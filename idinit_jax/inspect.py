@@ -93,7 +93,7 @@ def load_model(name: str) -> tuple[Any, ...]:
     """
     module, colon, attribute = name.partition(":")
     if not colon:
-        raise ValueError(f"{name!r} names no factory; write package.module:function")
+        raise ValueError(f"{name!r} names no factory; write package.module:factory")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     found = getattr(importlib.import_module(module), attribute)

@@ -83,7 +83,7 @@ def test_the_page_is_well_formed_and_loads_nothing(folder: Path) -> None:
     # Two curves of the signal, two of the comparison, and the histogram.
     assert page.count["svg"] == 5
     assert page.count["table"] == 5
-    assert text.count("NaN") == 0
+    assert ">nan<" not in text.lower()
 
 
 def test_a_name_cannot_break_the_page() -> None:
