@@ -14,7 +14,7 @@ Problem = Literal[
 # Ratios over the whole depth from which on a signal counts as lost, if its trend agrees: of
 # variances either way and of squared gradients that fall; gradients that grow towards the input
 # do harm earlier, as one step size has to fit all layers.
-LARGEST_RATIO, LARGEST_GRADIENT_GROWTH = 1e4, 200.0
+LARGEST_RATIO, LARGEST_GRADIENT_GROWTH = 1e4, 100.0
 # Cosine between different inputs from which on the network cannot tell them apart.
 SAME = 0.9999
 # Standard deviation of logits, and of what goes into a squashing function, that leaves next to

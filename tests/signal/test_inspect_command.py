@@ -128,7 +128,7 @@ def test_chromium_sorts_and_prints_the_page(folder: Path) -> None:
 
     def run(*arguments: str) -> str:
         command = [chromium, *flags, *arguments, page.as_uri()]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=900).stdout
 
     title = run("--dump-dom").partition("<title>")[2].partition("</title>")[0]
     variances = [float(value) for value in title.split(",")]

@@ -101,6 +101,7 @@ def test_finite_signal_works_inside_jit() -> None:
 
     checked = chex.chexify(check, async_check=False)
     checked(PARAMS)
+    chex.block_until_chexify_assertions_complete()
     with pytest.raises(AssertionError, match=re.compile("finite", re.IGNORECASE)):
         checked(PARAMS | {"head": PARAMS["head"].at[0, 0].set(jnp.inf)})
 
