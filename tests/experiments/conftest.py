@@ -31,7 +31,7 @@ def small_run() -> Callable[..., TrainConfig]:
             model=MLP(features=(16,)),
             init=Initialization(scheme="he"),
             data=Data(batch_size=64, pad=1, flip=True),
-            optimization=Optimization(epochs=epochs, **optimization),  # type: ignore[arg-type]
+            optimization=Optimization(epochs=epochs, **optimization),  # type: ignore[arg-type] -- by name
             log_steps=log_steps,
         )
 
