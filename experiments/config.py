@@ -171,6 +171,8 @@ class Execution:
     """Checkpoints kept besides the best."""
     chunk_seconds: float = 0.5
     """Time between two looks at the metrics, and so the longest wait for an interruption."""
+    signal_every: int | None = None
+    """Record the signal, layer by layer, at the first step and every so many; None for never."""
     tensorboard: bool = True
     """Whether to write TensorBoard events."""
     progress: bool = True

@@ -143,11 +143,15 @@ def smoothed_loss(
     """Mean cross-entropy against smoothed labels; beside it the accuracy and new statistics."""
     variables = {"params": params, "batch_stats": statistics}
     logits, new = recipe.network.apply(variables, inputs, train=True, mutable=["batch_stats"])
+    accuracy = (logits.argmax(-1) == labels).mean(dtype=jnp.float32)
+    return cross_entropy(recipe, logits, labels), (accuracy, new.get("batch_stats", {}))
+
+
+def cross_entropy(recipe: Recipe, logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Mean over the batch, against smoothed labels."""
     targets = jax.nn.one_hot(labels, logits.shape[-1])
     targets = optax.smooth_labels(targets, recipe.label_smoothing)
-    loss = optax.softmax_cross_entropy(logits, targets).mean()
-    accuracy = (logits.argmax(-1) == labels).mean(dtype=jnp.float32)
-    return loss, (accuracy, new.get("batch_stats", {}))
+    return optax.softmax_cross_entropy(logits, targets).mean()
 
 
 def advance_if(condition: jax.Array, new: TrainState, old: TrainState) -> TrainState:
