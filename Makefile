@@ -4,13 +4,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: demo test lint clean
+.PHONY: demo test bench lint clean
 
 demo: $(VENV)/experiments
 	$(BIN)/python -m experiments.demo
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+
+# DATA: where TensorFlow Datasets prepared CIFAR-10, for the benchmarks that read images.
+bench: $(VENV)/bench
+	$(BIN)/python -m benchmarks $(if $(DATA),--data-dir $(DATA))
 
 # Types are checked against the oldest JAX, Python 3.11's: newer ones hide names that both have.
 lint: $(VENV)/dev

@@ -3,17 +3,16 @@
     python -m benchmarks.data_augmentation
 
 Compares the single gather of `experiments.data.augment` with cutting slices out of a padded copy,
-and both with the gradient of a ResNet-20 on the same batch.
+and both with the gradient of a ResNet-20 on the same batch. Prints one JSON line.
 """
 
+import json
 import time
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from experiments.data import Augmentation, augment, draw_crops
 from idinit_jax.models import cifar_resnet
@@ -72,14 +71,15 @@ def main() -> None:
     plain = Augmentation(AUGMENTATION.mean, AUGMENTATION.std)
     rows = {
         "normalize": milliseconds(50, lambda k, x: augment(k, x, plain), key, images),
-        "augment (gather)": milliseconds(50, lambda k, x: augment(k, x, AUGMENTATION), key, images),
-        "augment (slices)": milliseconds(50, augment_by_slices, key, images),
-        "gradient of ResNet-20": milliseconds(5, resnet_gradient, variables, normalized),
+        "gather": milliseconds(50, lambda k, x: augment(k, x, AUGMENTATION), key, images),
+        "slices": milliseconds(50, augment_by_slices, key, images),
+        "gradient": milliseconds(5, resnet_gradient, variables, normalized),
     }
-    table = Table("what", "ms a batch", "images/s", title=f"batch {BATCH}, {jax.devices()[0]}")
-    for name, duration in rows.items():
-        table.add_row(name, f"{duration:.2f}", f"{BATCH / duration * 1e3:,.0f}")
-    Console().print(table)
+    ratios = {
+        "slices_over_gather": rows["slices"] / rows["gather"],
+        "gather_over_gradient": rows["gather"] / rows["gradient"],
+    }
+    print(json.dumps({"batch": BATCH, "milliseconds": rows} | ratios))
 
 
 if __name__ == "__main__":

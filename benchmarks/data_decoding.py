@@ -1,9 +1,10 @@
-"""How fast data sets are decoded, read back decoded, and streamed.
+"""How fast data sets are decoded, read back decoded, and streamed: one JSON line.
 
 python -m benchmarks.data_decoding cifar10 --data-dir ~/tensorflow_datasets
 """
 
 import argparse
+import json
 import os
 import tempfile
 import time
@@ -11,8 +12,6 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from experiments.data import load, train_stream
 from experiments.data.photographs import random_crop
@@ -55,18 +54,22 @@ def main() -> None:
     parser.add_argument("--data-dir", help="where TensorFlow Datasets prepared it")
     options = parser.parse_args()
     name, data_dir = options.name, options.data_dir
-    table = Table("what", "seconds", "images/s", title=f"{name}, {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as cache:
         os.environ["XDG_CACHE_HOME"] = cache
         rows = {
-            "decode everything": timed(lambda: count_loaded(name, data_dir)),
-            "read the decoded copy": timed(lambda: count_loaded(name, data_dir)),
-            "stream random crops": timed(lambda: count_streamed(name, data_dir)),
-            "500 x 375 JPEG to 224 x 224, one thread": timed(count_photographs),
+            "decode": timed(lambda: count_loaded(name, data_dir)),
+            "read": timed(lambda: count_loaded(name, data_dir)),
+            "stream": timed(lambda: count_streamed(name, data_dir)),
+            "photograph_one_thread": timed(count_photographs),
         }
-    for what, (seconds, rate) in rows.items():
-        table.add_row(what, f"{seconds:.2f}", f"{rate:,.0f}")
-    Console().print(table)
+    rates = {
+        what: {"seconds": seconds, "images_per_second": rate}
+        for what, (seconds, rate) in rows.items()
+    }
+    ratio = rows["decode"][0] / rows["read"][0]
+    print(
+        json.dumps({"dataset": name, "cores": os.cpu_count(), **rates, "decode_over_read": ratio})
+    )
 
 
 if __name__ == "__main__":

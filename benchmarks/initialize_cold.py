@@ -1,6 +1,6 @@
 """Cold whole-model initialization against `jax.jit(model.init)`: one JSON line.
 
-    python benchmarks/initialize_cold.py [runs]
+    python -m benchmarks.initialize_cold [runs]
 
 Cold: the first call in a fresh process without a compilation cache, tracing included. Sides take
 turns. Seconds are wall time; CPU seconds are given beside them, for a machine that is busy.
@@ -9,7 +9,7 @@ turns. Seconds are wall time; CPU seconds are given beside them, for a machine t
 import json
 import sys
 
-from initialize_once import MODELS, alternate
+from benchmarks.initialize_once import MODELS, alternate
 
 SCHEMES = ("idinit", "he")
 

@@ -1,6 +1,6 @@
 """Peak memory of whole-model initialization over parameter bytes: one JSON line.
 
-    python benchmarks/initialize_memory.py [runs]
+    python -m benchmarks.initialize_memory [runs]
 
 Each run is a fresh process; the peak is that of resident memory during the call, above what the
 process held before it.
@@ -9,7 +9,7 @@ process held before it.
 import json
 import sys
 
-from initialize_once import MODELS, SIDES, alternate
+from benchmarks.initialize_once import MODELS, SIDES, alternate
 
 
 def compare(runs: int) -> dict:

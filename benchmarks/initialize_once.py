@@ -1,6 +1,6 @@
 """One whole-model initialization in a fresh process: seconds, CPU seconds and memory, as JSON.
 
-    python benchmarks/initialize_once.py ours resnet50 he
+    python -m benchmarks.initialize_once ours resnet50 he
 
 The other `initialize_*` benchmarks start this file again and again.
 """
@@ -19,7 +19,7 @@ MODELS = ("resnet50", "vit_b16")
 
 def run(side: str, model: str, scheme: str) -> dict[str, float]:
     """What a fresh process measures."""
-    command = [sys.executable, __file__, side, model, scheme]
+    command = [sys.executable, "-m", "benchmarks.initialize_once", side, model, scheme]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return json.loads(output.splitlines()[-1])
 

@@ -1,6 +1,6 @@
 """Whole-model initialization against constructing the same network in PyTorch: one JSON line.
 
-    python benchmarks/initialize_torch.py [runs]
+    python -m benchmarks.initialize_torch [runs]
 
 PyTorch's side builds ResNet-50 and ViT-B/16 with torchvision's rules, each in a fresh process as
 ours is: kaiming_normal_ fan_out for convolutions; for the ViT lecun-normal patches, Xavier
@@ -16,7 +16,7 @@ import time
 from statistics import median
 from typing import Any
 
-from initialize_once import MODELS, run
+from benchmarks.initialize_once import MODELS, run
 
 SCHEMES = ("idinit", "he")
 
@@ -80,7 +80,7 @@ def measure(name: str) -> dict[str, float]:
 
 def run_torch(name: str) -> dict[str, float]:
     """What a fresh process measures."""
-    command = [sys.executable, __file__, "--once", name]
+    command = [sys.executable, "-m", "benchmarks.initialize_torch", "--once", name]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return json.loads(output.splitlines()[-1])
 
@@ -94,10 +94,15 @@ def compare(runs: int) -> dict:
             measured.setdefault("torch", []).append(run_torch(model))
             for scheme in SCHEMES:
                 measured.setdefault(scheme, []).append(run("ours", model, scheme))
-        report[model] = {
+        medians = {
             side: {unit: median(one[unit] for one in ones) for unit in ("seconds", "cpu_seconds")}
             for side, ones in measured.items()
         }
+        ratios = {
+            f"{scheme}_ratio": medians["torch"]["seconds"] / medians[scheme]["seconds"]
+            for scheme in SCHEMES
+        }
+        report[model] = medians | ratios
     return report
 
 

@@ -1,6 +1,6 @@
 """Warm whole-model He against one plain `jax.random.normal` of the same count: one JSON line.
 
-    python benchmarks/initialize_warm.py [runs]
+    python -m benchmarks.initialize_warm [runs]
 
 Both sides in one process, taking turns, after one call each. `draws` is the time for the values
 alone, of a model that has been traced before.
@@ -14,8 +14,8 @@ from statistics import median
 from typing import Any
 
 import jax
-from initialize_once import MODELS, model_and_input
 
+from benchmarks.initialize_once import MODELS, model_and_input
 from idinit_jax.schemes import choose, initialize
 from idinit_jax.schemes.initialize import make_leaves
 from idinit_jax.tracing import trace

@@ -50,7 +50,8 @@ def main() -> None:
             if repetition:  # the first compiles
                 times[name].append(seconds)
     medians = {f"{name}_s": round(statistics.median(values), 4) for name, values in times.items()}
-    print(json.dumps({"backend": jax.default_backend(), "jax": jax.__version__} | medians))
+    ratio = {"loop_over_single": round(medians["loop_s"] / medians["single_s"], 3)}
+    print(json.dumps({"backend": jax.default_backend(), "jax": jax.__version__} | medians | ratio))
 
 
 if __name__ == "__main__":
