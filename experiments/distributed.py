@@ -13,13 +13,16 @@ def join(execution: Execution) -> None:
     """Connect to the other processes, if the run has any; before anything else touches JAX.
 
     Raises:
-        ValueError: if the address, number or place of processes is given, but not --distributed.
+        ValueError: if the address, number or place of processes is given, but not --distributed;
+            or if pmap is asked for, whose results stay within a process.
     """
     given = (execution.coordinator, execution.processes, execution.process)
     if not execution.distributed:
         if any(value is not None for value in given):
             raise ValueError("--coordinator, --processes and --process need --distributed")
         return
+    if execution.parallel == "pmap":
+        raise ValueError("--parallel pmap trains within one process; --distributed needs jit")
     jax.distributed.initialize(execution.coordinator, execution.processes, execution.process)
 
 

@@ -34,8 +34,13 @@ class Sharded:
         self.shardings = {how: NamedSharding(mesh, PartitionSpec(*how.value)) for how in Split}
 
     def replicate(self, tree: Any) -> Any:
-        """The same values on every device."""
-        return jax.device_put(tree, self.shardings[Split.WHOLE])
+        """The same values on every device, given that every process has them."""
+        whole = self.shardings[Split.WHOLE]
+
+        def spread(leaf: Any) -> jax.Array:
+            return jax.make_array_from_callback(leaf.shape, whole, leaf.__getitem__)
+
+        return jax.tree.map(spread, tree)
 
     def split(self, array: np.ndarray, how: Split) -> jax.Array:
         """An array that every process holds whole, each device with its part."""
