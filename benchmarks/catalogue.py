@@ -165,6 +165,7 @@ CATALOGUE = (
         against="the bare compiled step on the same data",
         fair="both in one training run, a chunk of steps each in turn",
         ratios=(Ratio("loop's share of the step", "overhead", Bar(at_most=0.03)),),
+        arguments=("cifar10_resnet20", "--train-examples", "6400", "--epochs", "1"),
         needs_data=True,
     ),
     Benchmark(
