@@ -33,8 +33,9 @@ def seconds_per_step(advance: Advance, state: TrainState, batches: Batches) -> f
 
 def main() -> None:
     """The command."""
-    recipe = make_recipe(TrainConfig(CifarResNet(depth=20)), INFO, 100, STEPS)
-    state = first_state(recipe, 0, INFO)
+    config = TrainConfig(CifarResNet(depth=20))
+    recipe = make_recipe(config, INFO, 100, STEPS)
+    state = first_state(recipe, config, INFO)
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.integers(0, 256, (512, *INFO.image_shape)).astype(np.uint8))
     labels = jnp.asarray(rng.integers(0, 10, 512).astype(np.int32))

@@ -33,6 +33,7 @@ class Row(NamedTuple):
 
 
 NORM_FREE = ("--norm", "none", "--clip", "1.0")
+PATCH = ("--scheme", "idinit", "--layout", "patch")
 ROWS = (
     Row("He", ("--scheme", "he")),
     Row("zero gamma", ("--scheme", "zero_gamma")),
@@ -41,12 +42,12 @@ ROWS = (
         for scheme, name in (("idinit_literal", "literal"), ("idinit", "norm-aware"))
         for layout in ("patch", "tap", "channel")
     ),
-    Row("norm-aware, patch, identity stem", ("--scheme", "idinit", "--stem", "identity")),
-    Row("norm-aware, patch, identity head", ("--scheme", "idinit", "--head", "identity")),
+    Row("norm-aware, patch, identity stem", (*PATCH, "--stem", "identity")),
+    Row("norm-aware, patch, identity head", (*PATCH, "--head", "identity")),
     *(
         Row(
             f"norm-aware, patch, {start} projection",
-            ("--scheme", "idinit", "--shortcut", "projection", "--shortcut-start", start),
+            (*PATCH, "--shortcut", "projection", "--shortcut-start", start),
         )
         for start in ("standard", "identity")
     ),

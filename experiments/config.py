@@ -10,13 +10,15 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from idinit_jax import DEFAULT_LAYOUT, Layout
+from idinit_jax import Layout
 
 Scheme = Literal[
     "he",
     "xavier",
     "lecun",
     "orthogonal",
+    "delta_orthogonal",
+    "lsuv",
     "zero",
     "zero_perturbed",
     "zero_gamma",
@@ -24,10 +26,14 @@ Scheme = Literal[
     "skipinit",
     "rezero",
     "fixup",
+    "t_fixup",
+    "deepnorm",
+    "mimetic",
     "idinit",
     "idinit_literal",
+    "framework",
 ]
-Kernel = Literal["standard", "identity"]
+KernelStart = Literal["standard", "identity"]
 Tail = Literal["standard", "literal", "norm_aware", "norm_aware_he"]
 Norm = Literal["batch", "layer", "none"]
 Shortcut = Literal["padded", "projection"]
@@ -74,21 +80,21 @@ Model = CifarResNet | ImageNetResNet | MLP
 
 @dataclass(frozen=True)
 class Initialization:
-    """The scheme, and where an ablation departs from it."""
+    """The scheme, and where an ablation departs from it; None leaves a choice to the scheme."""
 
     scheme: Scheme = "he"
     """Which initialization the network starts from."""
-    layout: Layout = DEFAULT_LAYOUT
+    layout: Layout | None = None
     """How identity initializers read a convolution kernel as a matrix."""
-    stem: Kernel = "standard"
+    stem: KernelStart | None = None
     """The first kernel: the customary start, or IDI."""
-    head: Kernel = "standard"
+    head: KernelStart | None = None
     """The classifier's kernel: the customary start, or IDI."""
-    shortcut_start: Kernel | None = None
-    """Projection shortcuts: the customary start, or IDI; None leaves it to the scheme."""
+    shortcut_start: KernelStart | None = None
+    """Projection shortcuts: the customary start, or IDI."""
     tail: Tail | None = None
-    """Last kernel of a branch: the customary start; IDIZ 1e-6; IDIZ 0.1, or He, under a norm
-    scale of 1e-3. None leaves it to the scheme."""
+    """Last kernel of a branch: the customary start; IDIZ 1e-6 as published; IDIZ, or He, under a
+    norm scale of 1e-3."""
 
 
 @dataclass(frozen=True)

@@ -1,124 +1,96 @@
-"""From the name of a scheme, and an ablation's departures from it, to the initializers of a model.
+"""From a config to the scheme that a run starts from: the library's, with an ablation's departures.
 
-Standard means what the paper of the network used: He's normal for convolutions and hidden layers,
-LeCun's for the head.
+A departure replaces a row of the scheme's table by the same row of another scheme. Standard rows
+are those of He, identity rows those of IDInit.
 """
 
-from typing import NamedTuple
+import dataclasses
 
-from experiments.config import Initialization, Kernel, Norm, Tail
+from experiments.config import Initialization, KernelStart, Tail
+from experiments.networks import RESIDUAL_STYLES
 from idinit_jax import (
     Initializer,
-    constant,
-    he,
+    Kernel,
+    Layout,
+    ModelGraph,
+    Scheme,
     idinit,
-    lecun,
-    ones,
-    orthogonal,
-    xavier,
-    zero_hadamard,
-    zeros,
+    rule,
     zeros_identity,
-    zeros_perturbed,
 )
+from idinit_jax.schemes import Choice, SchemeRule, get_scheme
+from idinit_jax.schemes.scheme import as_rule
 
-LITERAL_EPSILON = 1e-6
-NORM_AWARE_EPSILON = 0.1
-NORM_AWARE_SCALE = 1e-3
+Row = SchemeRule | Initializer
+
+# Tail: the scheme whose last kernel of a branch it takes, and the one whose scales after it.
+TAILS: dict[Tail, tuple[str, str]] = {
+    "standard": ("he", "he"),
+    "literal": ("idinit_literal", "idinit_literal"),
+    "norm_aware": ("idinit", "idinit"),
+    "norm_aware_he": ("he", "idinit"),
+}
+SCALES = ("norm_scale", "multiplier")
 
 
-class Tails(NamedTuple):
-    """How a residual branch ends: its last kernel, and the scale of the norm after it."""
+def scheme_of(init: Initialization) -> Scheme:
+    """The library's scheme, and in it whatever ``init`` departs in.
 
-    kernel: Initializer
-    norm_scale: Initializer
-
-
-class Initializers(NamedTuple):
-    """One initializer a role, and the style of the residual sums that the scheme asks for.
-
-    None leaves the choice to the model, whose Fixup style knows the number of its branches.
+    >>> scheme_of(Initialization("he")) == get_scheme("he")
+    True
+    >>> he_but_for_tails = scheme_of(Initialization("he", tail="literal"))
+    >>> he_but_for_tails.kernels["hidden"] == get_scheme("he").kernels["hidden"]
+    True
     """
-
-    stem: Initializer
-    hidden: Initializer | None
-    tail: Initializer | None
-    tail_scale: Initializer
-    shortcut: Initializer
-    head: Initializer | None
-    residual: str
-
-
-def initializers(init: Initialization, norm: Norm) -> Initializers:
-    """The initializers that ``init`` asks for in a network with this norm.
-
-    Args:
-        init: the scheme and its departures.
-        norm: "batch", "layer" or "none"; decides where the smallness of an identity tail sits.
-
-    Returns:
-        One initializer a role.
-
-    >>> initializers(Initialization("idinit"), norm="none").tail
-    zeros_identity(epsilon=1e-06, layout='channel')
-    """
-    hidden = _hidden(init)
-    tails = _tails(init, hidden, norm)
-    fixup = init.scheme == "fixup"
-    return Initializers(
-        stem=_chosen(init.stem, init, he()),
-        hidden=None if fixup else hidden,
-        tail=None if fixup and init.tail is None else tails.kernel,
-        tail_scale=tails.norm_scale,
-        shortcut=_chosen(init.shortcut_start or _scheme_shortcut(init), init, he()),
-        head=None if fixup and init.head == "standard" else _chosen(init.head, init, lecun()),
-        residual=init.scheme if init.scheme in ("skipinit", "rezero", "fixup") else "plain",
-    )
-
-
-def _hidden(init: Initialization) -> Initializer:
-    """Every kernel of a branch but the last, and every layer of a plain chain but its ends."""
-    rules: dict[str, Initializer] = {
-        "xavier": xavier(),
-        "lecun": lecun(),
-        "orthogonal": orthogonal(),
-        "zero": zeros(),
-        "zero_perturbed": zeros_perturbed(),
-        "zero_hadamard": zero_hadamard(),
-        "idinit": idinit(layout=init.layout),
-        "idinit_literal": idinit(layout=init.layout),
+    scheme = base_scheme(init.scheme)
+    kernels, parameters = {**scheme.kernels}, {**scheme.parameters}
+    starts: dict[str, KernelStart | None] = {
+        "stem": init.stem,
+        "shortcut": init.shortcut_start,
+        "head": init.head,
     }
-    return rules.get(init.scheme, he())
+    for role, start in starts.items():
+        if start is not None:
+            kernels[role] = kernel_row(init, role, start)
+    if init.tail is not None:
+        kernel_scheme, scale_scheme = map(get_scheme, TAILS[init.tail])
+        kernels["tail"] = kernel_scheme.kernels["tail"]
+        parameters |= {kind: scale_scheme.parameters[kind] for kind in SCALES}
+    if init.layout is not None:
+        kernels = {role: laid_out(row, init.layout) for role, row in kernels.items()}
+    return dataclasses.replace(scheme, kernels=kernels, parameters=parameters)
 
 
-def _tails(init: Initialization, hidden: Initializer, norm: Norm) -> Tails:
-    tail = init.tail or _scheme_tail(init, norm)
-    if tail == "literal":
-        return Tails(zeros_identity(LITERAL_EPSILON, layout=init.layout), ones())
-    if tail == "norm_aware":
-        kernel = zeros_identity(NORM_AWARE_EPSILON, layout=init.layout)
-        return Tails(kernel, constant(NORM_AWARE_SCALE))
-    if tail == "norm_aware_he":
-        return Tails(he(), constant(NORM_AWARE_SCALE))
-    if init.scheme == "zero_gamma":
-        return Tails(zeros(), ones()) if norm == "none" else Tails(he(), zeros())
-    if init.scheme == "zero_hadamard":
-        return Tails(zeros(), ones())
-    return Tails(he() if init.scheme.startswith("idinit") else hidden, ones())
+def base_scheme(name: str) -> Scheme:
+    """The library's scheme of this name.
+
+    Under a residual style the network is built with the scalars that the scheme needs, and starts
+    them itself: the scheme's kernels are left, and its check that the scalars are there is not
+    needed.
+    """
+    scheme = get_scheme(name)
+    if name not in RESIDUAL_STYLES:
+        return scheme
+    own = get_scheme("framework").parameters
+    return dataclasses.replace(scheme, parameters=own, check=None)
 
 
-def _scheme_tail(init: Initialization, norm: Norm) -> Tail:
-    """Literal IDIZ in front of a norm is undone by it: there the norm's scale is small instead."""
-    if init.scheme == "idinit_literal":
-        return "literal"
-    if init.scheme == "idinit":
-        return "literal" if norm == "none" else "norm_aware"
-    return "standard"
+def kernel_row(init: Initialization, role: str, start: KernelStart) -> Row:
+    """The customary start of a role, or IDI as the run's own scheme has it."""
+    if start == "standard":
+        return get_scheme("he").kernels[role]
+    own = init.scheme if init.scheme.startswith("idinit") else "idinit"
+    return get_scheme(own).kernels["hidden"]
 
 
-def _scheme_shortcut(init: Initialization) -> Kernel:
-    return "identity" if init.scheme.startswith("idinit") else "standard"
+def laid_out(row: Row, layout: Layout) -> SchemeRule:
+    """The same row, its identity initializers in this layout."""
 
+    @rule
+    def choose(kernel: Kernel, graph: ModelGraph) -> Choice:
+        initializer, reason = as_rule(row)(kernel, graph)
+        if isinstance(initializer, idinit | zeros_identity):
+            initializer = dataclasses.replace(initializer, layout=layout)
+        return Choice(initializer, reason)
 
-def _chosen(kernel: Kernel, init: Initialization, standard: Initializer) -> Initializer:
-    return idinit(layout=init.layout) if kernel == "identity" else standard
+    return choose

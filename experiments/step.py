@@ -1,5 +1,6 @@
 """The training step: one function, whatever runs it in parallel."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -79,13 +80,11 @@ class Recipe(NamedTuple):
     axis_name: str | None = None
 
 
-def initial_state(recipe: Recipe, key: jax.Array, image_shape: tuple[int, int, int]) -> TrainState:
-    """The state before the first step."""
-    run_key, init_key = jax.random.split(key)
-    variables = recipe.network.init(init_key, jnp.zeros((1, *image_shape)))
+def initial_state(recipe: Recipe, key: jax.Array, variables: Mapping[str, Any]) -> TrainState:
+    """The state before the first step, from a run's key and the network's first variables."""
     return TrainState(
         step=jnp.zeros((), jnp.int32),
-        key=run_key,
+        key=key,
         params=variables["params"],
         statistics=variables.get("batch_stats", {}),
         opt_state=recipe.optimizer.init(variables["params"]),

@@ -47,8 +47,3 @@ def test_validation_images_are_held_out_of_training() -> None:
 def test_what_cannot_be_run_is_refused(data: Data, execution: Execution, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         set_up(TrainConfig(MLP(), data=data), execution)
-
-
-def test_a_scheme_for_branches_is_refused_without_any() -> None:
-    with pytest.raises(ValueError, match="an MLP has none"):
-        set_up(TrainConfig(MLP(), Initialization("fixup")), Execution(devices=1))

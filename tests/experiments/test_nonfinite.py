@@ -25,8 +25,9 @@ INFO = DataInfo("noise", 10, (8, 8, 1), 32, 8, (0.5,), (0.25,))
 @pytest.fixture(scope="module")
 def resnet() -> tuple[Recipe, TrainState]:
     """ResNet-8 without norms, from He."""
-    recipe = make_recipe(TrainConfig(CifarResNet(depth=8, norm="none")), INFO, 8, 4)
-    return recipe, first_state(recipe, 0, INFO)
+    config = TrainConfig(CifarResNet(depth=8, norm="none"))
+    recipe = make_recipe(config, INFO, 8, 4)
+    return recipe, first_state(recipe, config, INFO)
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +96,9 @@ def test_the_state_stays_as_it_was_before_the_bad_step(
     small_run: Callable[..., TrainConfig], batch: Batch
 ) -> None:
     """In a chunk on the device the bad step is known, and those after it change nothing."""
-    recipe = make_recipe(small_run(learning_rate=1e30, clip=None), INFO, 8, 4)
-    state = first_state(recipe, 0, INFO)
+    config = small_run(learning_rate=1e30, clip=None)
+    recipe = make_recipe(config, INFO, 8, 4)
+    state = first_state(recipe, config, INFO)
     order = jnp.arange(8, dtype=jnp.int32).reshape(1, 8)
     batches = Batches(batch.images, batch.labels, order)
     run = jax.jit(lambda state, count: resident_steps(recipe, state, batches, count))

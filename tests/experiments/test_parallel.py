@@ -6,6 +6,7 @@ from typing import Literal
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -50,8 +51,8 @@ def recipe_for(config: TrainConfig, axis_name: str | None = None) -> Recipe:
 
 
 def start(config: TrainConfig, placement: Sharded) -> TrainState:
-    state = initial_state(recipe_for(config), jax.random.key(3), INFO.image_shape)
-    return placement.replicate(state)
+    variables = Normalized().init(jax.random.key(3), jnp.zeros((1, *INFO.image_shape)))
+    return placement.replicate(initial_state(recipe_for(config), jax.random.key(4), variables))
 
 
 def eight_steps(placement: Sharded, noise: ArrayData, config: TrainConfig) -> list[np.ndarray]:
