@@ -1,14 +1,10 @@
 """Where a loss or gradient first stopped being finite: the layer, by name."""
 
-import re
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+import math
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
-from jax.extend import core
-
-from experiments.step import Batch, Recipe, TrainState, augmented, smoothed_loss
+from idinit_jax.signal import SignalReport
+from idinit_jax.signal.verdict import find_nonfinite
 
 
 class Offence(NamedTuple):
@@ -35,70 +31,22 @@ class NonFiniteError(FloatingPointError):
         self.layer = offence.layer
 
 
-def find_offence(recipe: Recipe, state: TrainState, batch: Batch) -> Offence:
-    """Repeat a step operation by operation, up to the first value that is not finite.
+def find_offence(report: SignalReport) -> Offence:
+    """What a measurement of the step that went wrong has to say of it.
 
     Args:
-        recipe: of the step.
-        state: before the step.
-        batch: the whole batch of the step.
+        report: of the state before the step, on the batch of the step.
 
     Returns:
-        The layer of the first operation that makes a value which is not finite out of finite
-        ones, in the forward pass and then the backward pass, as Flax names its scope; or the first
-        parameter that was not finite to begin with.
+        The first parameter that was not finite to begin with; else the first layer whose signal is
+        not, in the forward pass and then in the backward pass; else the parameter with the largest
+        gradient, as every value is finite and only the norm of all of them is not.
     """
-    for path, leaf in jax.tree.leaves_with_path(state.params):
-        if not all_finite(leaf):
-            name = jax.tree_util.keystr(path, simple=True, separator="/")
-            return Offence(name, f"parameter {name} is not finite before the step")
-    inputs = augmented(recipe, state, batch)
-
-    def loss(params: Any) -> jax.Array:
-        return smoothed_loss(recipe, params, state.statistics, inputs, batch.labels)[0]
-
-    program = jax.make_jaxpr(jax.value_and_grad(loss))(state.params)
-    for scope, operation in bad_operations(program, jax.tree.leaves(state.params)):
-        layer, direction = layer_of(scope)
-        found = f"{operation} in the {direction} pass of {layer} makes the first value"
-        return Offence(layer, f"{found} that is not finite")
-    name = largest_leaf(jax.grad(loss)(state.params))
-    return Offence(name, f"the gradient's norm overflows; its largest entry belongs to {name}")
-
-
-def largest_leaf(tree: Any) -> str:
-    """Path of the leaf that holds the entry of largest magnitude."""
-    path, _ = max(jax.tree.leaves_with_path(tree), key=lambda item: float(jnp.abs(item[1]).max()))
-    return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
-def bad_operations(program: core.ClosedJaxpr, inputs: list[Any]) -> Iterator[tuple[str, str]]:
-    """Scope and name of each operation that makes a non-finite value out of finite ones."""
-    values: dict[Any, Any] = dict(zip(program.jaxpr.constvars, program.consts, strict=True))
-    values.update(zip(program.jaxpr.invars, inputs, strict=True))
-    for eqn in program.jaxpr.eqns:
-        arguments = [v.val if isinstance(v, core.Literal) else values[v] for v in eqn.invars]
-        results = eqn.primitive.bind(*arguments, **eqn.primitive.get_bind_params(eqn.params))
-        results = results if eqn.primitive.multiple_results else [results]
-        values.update(zip(eqn.outvars, results, strict=True))
-        if all(map(all_finite, arguments)) and not all(map(all_finite, results)):
-            yield str(eqn.source_info.name_stack), eqn.primitive.name
-
-
-def all_finite(value: Any) -> bool:
-    """Whether an array holds neither infinity nor NaN; true of integers and keys."""
-    if not jnp.issubdtype(jnp.result_type(value), jnp.floating):
-        return True
-    return bool(jnp.isfinite(value).all())
-
-
-def layer_of(scope: str) -> tuple[str, str]:
-    """A layer's path and "forward" or "backward", from a scope that transformations wrap.
-
-    >>> layer_of("transpose(jvp(ResNet))/stage_0/first/first.conv/tail")
-    ('stage_0/first/tail', 'backward')
-    """
-    direction = "backward" if "transpose(" in scope else "forward"
-    network, *path = re.sub(r"\w+\(|\)", "", scope).split("/")
-    layer = "/".join(part for part in path if "." not in part)  # a dot marks a method's own scope
-    return layer or network or "the loss", direction
+    for row in report.parameters:
+        if not math.isfinite(row.norm):
+            return Offence(row.name, f"parameter {row.name} is not finite before the step")
+    finding = find_nonfinite(report)
+    if finding is not None:
+        return Offence(finding.layer, f"not finite at {finding.layer}: {finding.evidence}")
+    name = max(report.parameters, key=lambda row: row.gradient_norm).name
+    return Offence(name, f"the gradient's norm overflows; its largest part belongs to {name}")

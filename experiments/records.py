@@ -1,21 +1,25 @@
 """What a run leaves on disk as it goes: metrics, speed and TensorBoard events.
 
 `metrics.jsonl` depends on the config alone: a run that was killed and resumed leaves the very bytes
-of one that was not. What depends on the clock is in `speed.jsonl`.
+of one that was not. So does `signal.jsonl`, where the signal is recorded. What depends on the clock
+is in `speed.jsonl`.
 """
 
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from tensorboardX import SummaryWriter
 
 from experiments.step import StepMetrics
+from idinit_jax.signal import SignalReport
 
 METRICS = "metrics.jsonl"
 SPEED = "speed.jsonl"
+SIGNAL = "signal.jsonl"
 
 
 class Records:
@@ -28,8 +32,9 @@ class Records:
     """
 
     def __init__(self, run_dir: Path, step: int, *, tensorboard: bool) -> None:
-        rewind(run_dir / METRICS, step)
-        rewind(run_dir / SPEED, step)
+        for name in (METRICS, SPEED, SIGNAL):
+            rewind(run_dir / name, step)
+        self._signal = run_dir / SIGNAL
         self._metrics = open(run_dir / METRICS, "a")  # noqa: SIM115 -- closed by __exit__
         self._speed = open(run_dir / SPEED, "a")  # noqa: SIM115 -- closed by __exit__
         self._events = (
@@ -54,6 +59,15 @@ class Records:
         _append(self._speed, {"step": step, "images_per_second": images_per_second})
         self._add_events(step, "speed", {"images_per_second": images_per_second})
 
+    def add_signal(self, step: int, report: SignalReport) -> None:
+        """Record the signal of a step: a line a row, and some numbers of each layer as events."""
+        lines = [json.dumps({"step": step, **plain(row)}) + "\n" for row in report.records()]
+        with self._signal.open("a") as file:
+            file.write("".join(lines))
+        for group, name, value in layer_scalars(report):
+            if math.isfinite(value):
+                self._add_events(step, group, {name: value})
+
     def _add_events(self, step: int, group: str, values: Mapping[str, float]) -> None:
         if self._events is not None:
             for name, value in values.items():
@@ -67,6 +81,29 @@ class Records:
         self._speed.close()
         if self._events is not None:
             self._events.close()
+
+
+def layer_scalars(report: SignalReport) -> Iterator[tuple[str, str, float]]:
+    """Group, layer and number of what is drawn over the steps of a run."""
+    for row in report.rows:
+        yield "forward_rms", row.name, row.forward.rms
+        yield "forward_variance", row.name, row.variance
+        if row.backward is not None:
+            yield "backward_norm", row.name, row.backward.norm
+    for row in report.parameters:
+        yield "gradient_norm", row.name, row.gradient_norm
+        yield "gradient_over_parameter", row.name, row.gradient_ratio
+
+
+def plain(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record as strict JSON knows it: six digits, and null for what is not finite."""
+    return {name: _plain(value) for name, value in record.items()}
+
+
+def _plain(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:

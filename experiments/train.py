@@ -82,8 +82,11 @@ def train(config: TrainConfig, run_dir: Path, execution: Execution = HERE) -> Ru
     ):
         progress.say(str(describe_machine(execution, config.optimization.precision)), *refused)
         while step < milestones.total:
-            milestone = milestones.after(step)
-            count, stop = distributed.agree(pace.start(milestone - step), interruption.requested)
+            if milestones.watches(step):
+                report = experiment.watch(state, experiment.feed.batch(step))
+                records.add_signal(step + 1, report)
+            due = milestones.after(step) - step
+            count, stop = distributed.agree(pace.start(due), interruption.requested)
             if stop:
                 break
             state, metrics = experiment.feed.run(state, step, count)
@@ -92,7 +95,7 @@ def train(config: TrainConfig, run_dir: Path, execution: Execution = HERE) -> Ru
             records.add_steps(step, metrics, config.log_steps)
             progress.show(step, metrics, pace.images_per_second, config.gradient_alarm)
             step += count
-            if step == milestone:
+            if milestones.saves(step):
                 accuracy = None
                 if milestones.evaluates(step):
                     evaluation = experiment.evaluate(state)
@@ -125,7 +128,7 @@ def stop_unless_finite(experiment: Experiment, state: TrainState, metrics: StepM
     if finite.all():
         return
     step, first = int(state.step), int(np.argmin(finite))
-    offence = find_offence(experiment.recipe, state, experiment.feed.batch(step))
+    offence = find_offence(experiment.watch(state, experiment.feed.batch(step)))
     loss, gradient_norm = float(metrics.loss[first]), float(metrics.gradient_norm[first])
     raise NonFiniteError(step + 1, offence, loss, gradient_norm)
 

@@ -10,7 +10,13 @@ import numpy as np
 from idinit_jax.signal.rows import ParameterRow, SignalReport, SignalRow
 from idinit_jax.signal.sites import Place, turns_of
 from idinit_jax.signal.softmaxes import logit_statistics
-from idinit_jax.signal.statistics import Sums, backward_statistics, forward_statistics, moments
+from idinit_jax.signal.statistics import (
+    Sums,
+    backward_statistics,
+    forward_statistics,
+    moments,
+    norm_of,
+)
 from idinit_jax.signal.units import ParameterStatistics, identical_units
 from idinit_jax.tracing.graph import Kernel, ModelGraph, Parameter
 
@@ -118,10 +124,8 @@ def _parameter_rows(
     compared = kernel and entry.role != "embedding"
     size = math.prod(entry.shape) // max(layers, 1)
     for layer in range(layers):
-        norm = math.sqrt(found.squares[layer])
-        largest = float(found.largest_slope[layer])
-        unit = largest if largest > 0 and math.isfinite(largest) else 1.0
-        slope = math.sqrt(found.slope_squares[layer]) * unit
+        norm = norm_of(found.squares[layer], found.largest[layer])
+        slope = norm_of(found.slope_squares[layer], found.largest_slope[layer])
         index = layer if entry.stack_axes else None
         yield ParameterRow(
             name=layer_name(entry.path, index),

@@ -6,7 +6,7 @@ these sums, on the host and in double precision.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -135,11 +135,21 @@ def backward_statistics(sums: Sums, size: int) -> Backward:
 
 def moments(sums: Sums, size: int) -> tuple[float, float, float]:
     """Mean, standard deviation and root mean square."""
-    largest = float(sums.largest)
-    unit = largest if largest > 0 and math.isfinite(largest) else 1.0
+    unit = _host_unit(sums.largest)
     mean, square = float(sums.total) / max(size, 1), float(sums.squares) / max(size, 1)
     variance = max(square - mean * mean, 0.0) if math.isfinite(square) else math.nan
     return mean * unit, math.sqrt(variance) * unit, math.sqrt(square) * unit
+
+
+def norm_of(squares: Any, largest: Any) -> float:
+    """The Euclidean norm from a sum of squares in units of the largest value, on the host."""
+    return math.sqrt(float(squares)) * _host_unit(largest)
+
+
+def _host_unit(largest: Any) -> float:
+    """`unit_of` on the host."""
+    largest = float(largest)
+    return largest if largest > 0 and math.isfinite(largest) else 1.0
 
 
 def as_samples(y: jax.Array, features: Sequence[int]) -> jax.Array:

@@ -18,6 +18,7 @@ class ParameterStatistics(NamedTuple):
     """What is taken of a parameter on the device, one entry a layer, (L,).
 
     Attributes:
+        largest: largest absolute value, the unit of the next.
         squares: sum of squares.
         largest_slope: largest absolute value of the gradient, the unit of the next.
         slope_squares: sum of squares of the gradient.
@@ -27,6 +28,7 @@ class ParameterStatistics(NamedTuple):
             largest slope.
     """
 
+    largest: jax.Array
     squares: jax.Array
     largest_slope: jax.Array
     slope_squares: jax.Array
@@ -100,17 +102,24 @@ def _statistics(layout: Layout, value: jax.Array, slope: jax.Array) -> Parameter
     draw = np.random.default_rng(0)
     directions = _along(layout, draw.standard_normal(layout.shape()[3]).astype(np.float32))
     odd = _along(layout, draw.integers(0, 2**32, layout.shape()[3], dtype=np.uint32) | 1)
-    largest = jnp.max(jnp.abs(slope), axis=rest, keepdims=True, initial=0.0)
-    slope = slope / unit_of(largest)
     hashes = jnp.sum(_mixed_bits(value) * odd, axis=layout.inner, dtype=jnp.uint32)
+    largest, scaled = _in_units(value, rest)
+    largest_slope, slope = _in_units(slope, rest)
     return ParameterStatistics(
-        jnp.sum(value * value, axis=rest).reshape(layers),
         largest.reshape(layers),
+        jnp.sum(scaled * scaled, axis=rest).reshape(layers),
+        largest_slope.reshape(layers),
         jnp.sum(slope * slope, axis=rest).reshape(layers),
         count_zeros(slope, rest).reshape(layers),
         hashes.reshape(layers, groups, units),
         jnp.sum(slope * directions, axis=layout.inner).reshape(layers, groups, units),
     )
+
+
+def _in_units(array: jax.Array, axes: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+    """The largest absolute value along axes, and the array in units of it."""
+    largest = jnp.max(jnp.abs(array), axis=axes, keepdims=True, initial=0.0)
+    return largest, array / unit_of(largest)
 
 
 def _along(layout: Layout, vector: np.ndarray) -> jax.Array:

@@ -83,7 +83,7 @@ def judge(report: SignalReport, later: SignalReport | None = None) -> Verdict:
     forward = growth([row.variance for row in path])
     backward = growth([_square(row) for row in reversed(_main_path(settled)) if row.backward])
     found = [
-        *_nonfinite(report),
+        *filter(None, [find_nonfinite(report)]),
         *_lost_forward(path, forward),
         *_lost_backward(settled, backward),
         *_saturated(report),
@@ -107,24 +107,28 @@ def _square(row: SignalRow) -> float:
     return math.nan if row.backward is None else row.backward.norm**2
 
 
-def _nonfinite(report: SignalReport) -> Iterator[Finding]:
-    for row in report.rows:
-        if not math.isfinite(row.forward.rms):
-            share = row.forward.nonfinite
-            yield Finding("NaN", row.name, f"{share:.3g} of the activation is NaN or infinite")
-            return
+def find_nonfinite(report: SignalReport) -> Finding | None:
+    """Where a signal is NaN or infinite first: forward, then backward; None where it is finite."""
+    rows = [row for row in report.rows if not _is_finite(row)]
+    # A row of attention that is masked out as a whole is NaN, and harmless if nobody looks at it.
+    if any(row.kind != "softmax" for row in rows):
+        share = rows[0].forward.nonfinite
+        return Finding("NaN", rows[0].name, f"{share:.3g} of the activation is NaN or infinite")
+    if not math.isfinite(report.loss):
+        return Finding("NaN", "loss", f"the loss is {report.loss}")
     for row in reversed(report.rows):
         if row.backward is not None and not math.isfinite(row.backward.norm):
             share = row.backward.nonfinite
-            yield Finding("NaN", row.name, f"{share:.3g} of the gradient is NaN or infinite")
-            return
+            return Finding("NaN", row.name, f"{share:.3g} of the gradient is NaN or infinite")
     for parameter in report.parameters:
         if not math.isfinite(parameter.norm + parameter.gradient_norm):
             norms = f"norm {parameter.norm:.3g}, gradient norm {parameter.gradient_norm:.3g}"
-            yield Finding("NaN", parameter.name, norms)
-            return
-    if not math.isfinite(report.loss):
-        yield Finding("NaN", "loss", f"the loss is {report.loss}")
+            return Finding("NaN", parameter.name, norms)
+    return None
+
+
+def _is_finite(row: SignalRow) -> bool:
+    return math.isfinite(row.forward.rms) and not row.forward.nonfinite
 
 
 def _lost_forward(path: Sequence[SignalRow], trend: Growth | None) -> Iterator[Finding]:

@@ -14,20 +14,27 @@ from experiments.advance import Batches, resident_steps
 from experiments.config import CifarResNet, Execution, TrainConfig
 from experiments.data import DataInfo
 from experiments.experiment import first_state, make_recipe
-from experiments.nonfinite import NonFiniteError, find_offence, layer_of
+from experiments.nonfinite import NonFiniteError, find_offence
 from experiments.records import METRICS
-from experiments.step import Batch, Recipe, TrainState
+from experiments.sharded import Sharded
+from experiments.step import Batch, TrainState
 from experiments.train import train
+from experiments.watch import Watch, make_watch
 
 INFO = DataInfo("noise", 10, (8, 8, 1), 32, 8, (0.5,), (0.25,))
 
 
-@pytest.fixture(scope="module")
-def resnet() -> tuple[Recipe, TrainState]:
-    """ResNet-8 without norms, from He."""
-    config = TrainConfig(CifarResNet(depth=8, norm="none"))
+def watched(model: CifarResNet) -> tuple[Watch, TrainState]:
+    config = TrainConfig(model)
     recipe = make_recipe(config, INFO, 8, 4)
-    return recipe, first_state(recipe, config, INFO)
+    watch = make_watch(recipe, Sharded(jax.devices()[:1]), (8, *INFO.image_shape))
+    return watch, first_state(recipe, 0, INFO)
+
+
+@pytest.fixture(scope="module")
+def resnet() -> tuple[Watch, TrainState]:
+    """ResNet-8 without norms, from He."""
+    return watched(CifarResNet(depth=8, norm="none"))
 
 
 @pytest.fixture(scope="module")
@@ -49,44 +56,59 @@ def scaled(params: Any, layer: str, factor: float) -> Any:
 
 
 def test_an_overflow_forward_is_found_in_its_layer(
-    resnet: tuple[Recipe, TrainState], batch: Batch
+    resnet: tuple[Watch, TrainState], batch: Batch
 ) -> None:
-    recipe, state = resnet
+    watch, state = resnet
     params = scaled(state.params, "stage_1/first/tail", 3e38)
-    offence = find_offence(recipe, state._replace(params=params), batch)
-    assert offence.layer == "stage_1/first/tail"
-    assert "forward" in offence.reason
+    offence = find_offence(watch(state._replace(params=params), batch))
+    assert offence.layer == "stage_1/first/tail/kernel"
+    assert "of the activation" in offence.reason
+
+
+def test_an_overflow_backward_is_found_in_its_layer(
+    resnet: tuple[Watch, TrainState], batch: Batch
+) -> None:
+    """The signal fades at the stem: gradients overflow, from the huge kernels above it."""
+    watch, state = resnet
+    params = scaled(state.params, "stem", 1e-30)
+    params = scaled(scaled(params, "stage_0/first/tail", 1e15), "stage_0/first/conv_0", 1e15)
+    params = scaled(scaled(params, "stage_1/first/tail", 1e10), "stage_1/first/conv_0", 1e10)
+    offence = find_offence(watch(state._replace(params=params), batch))
+    assert offence.layer == "stem/kernel"
+    assert "of the gradient" in offence.reason
 
 
 def test_a_parameter_that_is_not_finite_is_named(
-    resnet: tuple[Recipe, TrainState], batch: Batch
+    resnet: tuple[Watch, TrainState], batch: Batch
 ) -> None:
-    recipe, state = resnet
+    watch, state = resnet
     params = scaled(state.params, "stage_2/first/conv_0", float("nan"))
-    offence = find_offence(recipe, state._replace(params=params), batch)
+    offence = find_offence(watch(state._replace(params=params), batch))
     assert offence.layer == "stage_2/first/conv_0/kernel"
+    assert "before the step" in offence.reason
+
+
+def test_a_layer_of_a_scan_is_named_by_its_number(batch: Batch) -> None:
+    watch, state = watched(CifarResNet(depth=26, norm="none", scan=True))
+    kernel = state.params["stage_1"]["blocks"]["tail"]["kernel"]
+    state.params["stage_1"]["blocks"]["tail"]["kernel"] = kernel.at[1].multiply(3e38)
+    assert find_offence(watch(state, batch)).layer == "stage_1/blocks/tail/kernel[1]"
 
 
 def test_finite_gradients_whose_norm_overflows_are_named(
-    resnet: tuple[Recipe, TrainState], batch: Batch
+    resnet: tuple[Watch, TrainState], batch: Batch
 ) -> None:
-    recipe, state = resnet
+    watch, state = resnet
     params = scaled(state.params, "head", 1e25)
-    offence = find_offence(recipe, state._replace(params=params), batch)
+    offence = find_offence(watch(state._replace(params=params), batch))
     assert "norm overflows" in offence.reason
-
-
-def test_a_scope_is_read_whatever_transformation_wraps_it() -> None:
-    assert layer_of("jvp(MLP)/dense_0") == ("dense_0", "forward")
-    assert layer_of("transpose(jvp(ResNet))/head/head.call") == ("head", "backward")
-    assert layer_of("") == ("the loss", "forward")
 
 
 def test_a_run_stops_at_the_first_bad_step(
     tmp_path: Path, small_run: Callable[..., TrainConfig], quiet: Execution
 ) -> None:
     config = small_run(learning_rate=1e30, clip=None)
-    with pytest.raises(NonFiniteError, match=r"step 2: .*forward pass of head") as stopped:
+    with pytest.raises(NonFiniteError, match=r"step 2: .*not finite at head") as stopped:
         train(config, tmp_path, quiet)
     assert stopped.value.step == 2
     assert (tmp_path / METRICS).read_text().count("\n") == 1
@@ -98,7 +120,7 @@ def test_the_state_stays_as_it_was_before_the_bad_step(
     """In a chunk on the device the bad step is known, and those after it change nothing."""
     config = small_run(learning_rate=1e30, clip=None)
     recipe = make_recipe(config, INFO, 8, 4)
-    state = first_state(recipe, config, INFO)
+    state = first_state(recipe, 0, INFO)
     order = jnp.arange(8, dtype=jnp.int32).reshape(1, 8)
     batches = Batches(batch.images, batch.labels, order)
     run = jax.jit(lambda state, count: resident_steps(recipe, state, batches, count))
