@@ -1,8 +1,10 @@
 """A config brought to life: images, network, recipe, compiled step and compiled evaluation."""
 
+import functools
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from experiments.config import Execution, TrainConfig
 from experiments.data import Augmentation, DataInfo
@@ -14,9 +16,11 @@ from experiments.milestones import Milestones
 from experiments.networks import build_network
 from experiments.optimization import learning_rate, make_optimizer
 from experiments.pmapped import Pmapped
+from experiments.schemes import scheme_of
 from experiments.sharded import Sharded, Split
-from experiments.step import Recipe, TrainState, initial_state
+from experiments.step import Batch, Recipe, TrainState, augmented, initial_state
 from experiments.watch import Watch, make_watch
+from idinit_jax import initialize, lsuv_calibrate
 
 PLACEMENTS = {"jit": Sharded, "pmap": Pmapped}
 
@@ -60,6 +64,10 @@ def set_up(config: TrainConfig, execution: Execution) -> Experiment:
     total = max(1, round(config.optimization.epochs * steps))
     recipe = make_recipe(config, images.info, total, steps)
     on_device = in_parallel(recipe, config, images.info, placement.axis_name)
+    feed = images.feed(placement, on_device)
+    initial = first_state(recipe, config, images.info)
+    if config.init.scheme == "lsuv":
+        initial = calibrated(recipe, initial, feed.batch(0))
     whole = mesh.shardings[Split.WHOLE]
     return Experiment(
         steps_per_epoch=steps,
@@ -67,8 +75,8 @@ def set_up(config: TrainConfig, execution: Execution) -> Experiment:
             total, config.eval_epochs * steps, execution.checkpoint_steps, execution.signal_every
         ),
         recipe=recipe,
-        initial=mesh.replicate(first_state(recipe, config.seed, images.info)),
-        feed=images.feed(placement, on_device),
+        initial=mesh.replicate(initial),
+        feed=feed,
         evaluate=make_evaluation(recipe, images.info, images.held_out, whole),
         split="validation" if config.data.validation else "test",
         watch=make_watch(recipe, mesh, (config.data.batch_size, *images.info.image_shape)),
@@ -115,6 +123,20 @@ def in_parallel(
     return recipe._replace(network=network, axis_name=axis_name)
 
 
-def first_state(recipe: Recipe, seed: int, info: DataInfo) -> TrainState:
-    """The state before the first step, from one compiled program."""
-    return jax.jit(lambda key: initial_state(recipe, key, info.image_shape))(jax.random.key(seed))
+def first_state(recipe: Recipe, config: TrainConfig, info: DataInfo) -> TrainState:
+    """The state before the first step, the network's parameters as the scheme starts them."""
+    run_key, init_key = jax.random.split(jax.random.key(config.seed))
+    images = jax.ShapeDtypeStruct((config.data.batch_size, *info.image_shape), jnp.float32)
+    scheme = scheme_of(config.init)
+    variables = initialize(recipe.network, init_key, images, scheme=scheme)
+    return jax.jit(functools.partial(initial_state, recipe))(run_key, variables)
+
+
+def calibrated(recipe: Recipe, state: TrainState, batch: Batch) -> TrainState:
+    """The state with every kernel rescaled to unit output variance on a batch, as LSUV does."""
+    variables = {"params": state.params}
+    if state.statistics:
+        variables["batch_stats"] = state.statistics
+    images = augmented(recipe, state, batch)
+    values, _ = lsuv_calibrate(recipe.network, variables, images, call_kwargs={"train": True})
+    return state._replace(params=values["params"])

@@ -28,7 +28,7 @@ def watched(model: CifarResNet) -> tuple[Watch, TrainState]:
     config = TrainConfig(model)
     recipe = make_recipe(config, INFO, 8, 4)
     watch = make_watch(recipe, Sharded(jax.devices()[:1]), (8, *INFO.image_shape))
-    return watch, first_state(recipe, 0, INFO)
+    return watch, first_state(recipe, config, INFO)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_the_state_stays_as_it_was_before_the_bad_step(
     """In a chunk on the device the bad step is known, and those after it change nothing."""
     config = small_run(learning_rate=1e30, clip=None)
     recipe = make_recipe(config, INFO, 8, 4)
-    state = first_state(recipe, 0, INFO)
+    state = first_state(recipe, config, INFO)
     order = jnp.arange(8, dtype=jnp.int32).reshape(1, 8)
     batches = Batches(batch.images, batch.labels, order)
     run = jax.jit(lambda state, count: resident_steps(recipe, state, batches, count))
