@@ -14,7 +14,7 @@ from experiments.images import open_images
 from experiments.machine import chosen_devices
 from experiments.milestones import Milestones
 from experiments.networks import build_network
-from experiments.optimization import learning_rate, make_optimizer
+from experiments.optimization import make_optimizer, relative_rate
 from experiments.pmapped import Pmapped
 from experiments.schemes import scheme_of
 from experiments.sharded import Sharded, Split
@@ -105,11 +105,10 @@ def make_recipe(
     config: TrainConfig, info: DataInfo, total_steps: int, steps_per_epoch: int
 ) -> Recipe:
     """The ingredients of a training step on global arrays."""
-    schedule = learning_rate(config.optimization, total_steps, steps_per_epoch)
     return Recipe(
         network=build_network(config, info.num_classes),
-        optimizer=make_optimizer(config.optimization, schedule),
-        schedule=schedule,
+        optimizer=make_optimizer(config.optimization),
+        schedule=relative_rate(config.optimization, total_steps, steps_per_epoch),
         augmentation=Augmentation(info.mean, info.std, config.data.pad, config.data.flip),
         label_smoothing=config.optimization.label_smoothing,
     )
@@ -127,9 +126,9 @@ def first_state(recipe: Recipe, config: TrainConfig, info: DataInfo) -> TrainSta
     """The state before the first step, the network's parameters as the scheme starts them."""
     run_key, init_key = jax.random.split(jax.random.key(config.seed))
     images = jax.ShapeDtypeStruct((config.data.batch_size, *info.image_shape), jnp.float32)
-    scheme = scheme_of(config.init)
-    variables = initialize(recipe.network, init_key, images, scheme=scheme)
-    return jax.jit(functools.partial(initial_state, recipe))(run_key, variables)
+    variables = initialize(recipe.network, init_key, images, scheme=scheme_of(config.init))
+    learning_rate = jnp.float32(config.optimization.learning_rate)
+    return jax.jit(functools.partial(initial_state, recipe))(run_key, learning_rate, variables)
 
 
 def calibrated(recipe: Recipe, state: TrainState, batch: Batch) -> TrainState:

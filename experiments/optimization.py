@@ -9,27 +9,28 @@ import optax
 from experiments.config import Optimization
 
 
-def learning_rate(recipe: Optimization, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
-    """Linear from 0 over the warm-up, then half a cosine down to 0 at ``total_steps``.
+def relative_rate(recipe: Optimization, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
+    """The learning rate of each step as a share of its peak.
+
+    Linear from 0 over the warm-up, then half a cosine down to 0 at ``total_steps``.
 
     Args:
-        recipe: peak rate and epochs of warm-up.
+        recipe: with the epochs of warm-up.
         total_steps: of the run.
         steps_per_epoch: to convert epochs.
 
     Returns:
-        A function from the step, counted from 0, to the rate.
+        A function from the step, counted from 0, to the share.
 
-    >>> schedule = learning_rate(Optimization(learning_rate=0.5), 100, 10)
+    >>> schedule = relative_rate(Optimization(), 100, 10)
     >>> [round(float(schedule(step)), 3) for step in (0, 50, 100)]
-    [0.5, 0.25, 0.0]
+    [1.0, 0.5, 0.0]
     """
     warmup = round(recipe.warmup_epochs * steps_per_epoch)
-    peak = recipe.learning_rate
     schedule = (
-        optax.warmup_cosine_decay_schedule(0.0, peak, warmup, total_steps)
+        optax.warmup_cosine_decay_schedule(0.0, 1.0, warmup, total_steps)
         if warmup
-        else optax.cosine_decay_schedule(peak, total_steps)
+        else optax.cosine_decay_schedule(1.0, total_steps)
     )
     # optax's schedules promote an integer step implicitly, which strict promotion forbids.
     return lambda step: schedule(jnp.asarray(step, jnp.float32))
@@ -40,29 +41,25 @@ def is_kernel(params: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
-def make_optimizer(
-    recipe: Optimization, schedule: optax.Schedule
-) -> optax.GradientTransformationExtraArgs:
-    """SGD or AdamW as the recipe says.
+def make_optimizer(recipe: Optimization) -> optax.GradientTransformationExtraArgs:
+    """SGD or AdamW as the recipe says, for a learning rate of 1.
 
-    SGD adds the decay to the gradient, before the momentum: g + wd * w, as L2 regularization does.
-    AdamW takes lr * wd * w off the weight (Loshchilov & Hutter 2019). Clipping sees the gradient
-    of the loss alone.
+    The step multiplies what comes out by minus the learning rate, which it finds in the state: so
+    runs that differ in it alone share one compiled program. SGD adds the decay to the gradient,
+    before the momentum: g + wd * w, as L2 regularization does. AdamW takes lr * wd * w off the
+    weight (Loshchilov & Hutter 2019). Clipping sees the gradient of the loss alone.
 
     Args:
         recipe: which optimizer and its coefficients.
-        schedule: from the step to the learning rate.
 
     Returns:
-        An optax transformation.
+        An optax transformation from gradients to directions of ascent.
     """
     clip = optax.identity() if recipe.clip is None else optax.clip_by_global_norm(recipe.clip)
     decay = optax.add_decayed_weights(recipe.weight_decay, mask=is_kernel)
-    scale = optax.scale_by_learning_rate(schedule)
     if recipe.optimizer == "sgd":
-        return optax.chain(clip, decay, optax.trace(recipe.momentum, nesterov=True), scale)
-    adam = promoting(optax.scale_by_adam(b1=recipe.momentum))
-    return optax.chain(clip, adam, decay, scale)
+        return optax.chain(clip, decay, optax.trace(recipe.momentum, nesterov=True))
+    return optax.chain(clip, promoting(optax.scale_by_adam(b1=recipe.momentum)), decay)
 
 
 def promoting(

@@ -26,6 +26,7 @@ class TrainState(NamedTuple):
     Args:
         step: int32, how many updates have been made.
         key: of the run; a step folds its number in.
+        learning_rate: float32, the highest of the run.
         params: float32 parameters.
         statistics: running averages of the batch norms, or {}.
         opt_state: optax's.
@@ -34,6 +35,7 @@ class TrainState(NamedTuple):
 
     step: jax.Array
     key: jax.Array
+    learning_rate: jax.Array
     params: Any
     statistics: Any
     opt_state: optax.OptState
@@ -65,8 +67,8 @@ class Recipe(NamedTuple):
 
     Args:
         network: a module whose ``__call__(images, train)`` gives logits.
-        optimizer: from gradients to updates.
-        schedule: the learning rate of a step, to report.
+        optimizer: from gradients to updates at a learning rate of -1.
+        schedule: the learning rate of a step as a share of the run's highest.
         augmentation: from uint8 images to the network's input.
         label_smoothing: probability spread evenly over all classes.
         axis_name: the pmap axis to average over; None where arrays are global.
@@ -80,11 +82,21 @@ class Recipe(NamedTuple):
     axis_name: str | None = None
 
 
-def initial_state(recipe: Recipe, key: jax.Array, variables: Mapping[str, Any]) -> TrainState:
-    """The state before the first step, from a run's key and the network's first variables."""
+def initial_state(
+    recipe: Recipe, key: jax.Array, learning_rate: jax.Array, variables: Mapping[str, Any]
+) -> TrainState:
+    """The state before the first step.
+
+    Args:
+        recipe: with the optimizer.
+        key: of the run.
+        learning_rate: float32, the highest of the run.
+        variables: the network's first.
+    """
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         key=key,
+        learning_rate=learning_rate,
         params=variables["params"],
         statistics=variables.get("batch_stats", {}),
         opt_state=recipe.optimizer.init(variables["params"]),
@@ -109,11 +121,13 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch) -> tuple[TrainSt
         recipe, state.params, state.statistics, inputs, batch.labels
     )
     loss, accuracy, grads = mean_over_devices((loss, accuracy, grads), recipe.axis_name)
-    updates, opt_state = recipe.optimizer.update(grads, state.opt_state, state.params)
+    learning_rate = state.learning_rate * recipe.schedule(state.step)
+    ascent, opt_state = recipe.optimizer.update(grads, state.opt_state, state.params)
+    updates = jax.tree.map(lambda direction: -learning_rate * direction, ascent)
     metrics = StepMetrics(
         loss=loss,
         accuracy=accuracy,
-        learning_rate=jnp.asarray(recipe.schedule(state.step), jnp.float32),
+        learning_rate=learning_rate,
         gradient_norm=optax.tree.norm(grads),
         parameter_norm=optax.tree.norm(state.params),
         update_norm=optax.tree.norm(updates),

@@ -52,7 +52,9 @@ def recipe_for(config: TrainConfig, axis_name: str | None = None) -> Recipe:
 
 def start(config: TrainConfig, placement: Sharded) -> TrainState:
     variables = Normalized().init(jax.random.key(3), jnp.zeros((1, *INFO.image_shape)))
-    return placement.replicate(initial_state(recipe_for(config), jax.random.key(4), variables))
+    rate = jnp.float32(config.optimization.learning_rate)
+    state = initial_state(recipe_for(config), jax.random.key(4), rate, variables)
+    return placement.replicate(state)
 
 
 def eight_steps(placement: Sharded, noise: ArrayData, config: TrainConfig) -> list[np.ndarray]:
