@@ -1,0 +1,1 @@
+"""Which initialization is better? The runs of a study, their learning rates tuned, and a report."""
