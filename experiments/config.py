@@ -45,6 +45,8 @@ class CifarResNet:
 
     depth: int = 20
     """Kernels on the longest path, 6n + 2."""
+    width: int = 16
+    """Channels of the first stage; each later one has twice as many."""
     norm: Norm = "batch"
     """The normalization after each convolution."""
     shortcut: Shortcut = "padded"
@@ -105,6 +107,8 @@ class Data:
     """digits, or an image classification data set of TensorFlow Datasets by name."""
     image_size: int | None = None
     """Stream from disk, cropped to so many pixels; None holds the whole data set in memory."""
+    shrink: int = 1
+    """Average every so many by so many pixels to one, once, in memory; 1 for none."""
     batch_size: int = 128
     """Images a step, over all devices."""
     pad: int = 0

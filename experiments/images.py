@@ -12,6 +12,7 @@ from experiments.data import (
     evaluation_stream,
     fits_in_memory,
     load,
+    shrink,
     split_validation,
     to_device,
     train_stream,
@@ -58,7 +59,8 @@ def open_images(config: TrainConfig, execution: Execution, mesh: Sharded) -> Ima
 
 def resident_images(config: TrainConfig, execution: Execution, mesh: Sharded) -> Images:
     """A decoded data set on the devices."""
-    dataset, data = load(config.data.dataset, execution.data_dir), config.data
+    data = config.data
+    dataset = shrink(load(data.dataset, execution.data_dir), data.shrink)
     train, test = dataset.train, dataset.test
     if data.validation:
         train, test = split_validation(train, data.validation, VALIDATION_SEED)
@@ -83,16 +85,16 @@ def streamed_images(
     config: TrainConfig, image_size: int, execution: Execution, mesh: Sharded
 ) -> Images:
     """A data set that is read from disk as it is needed."""
-    name, data_dir = config.data.dataset, execution.data_dir
-    if config.data.train_examples is not None or config.data.validation:
+    data, name, data_dir = config.data, config.data.dataset, execution.data_dir
+    if data.train_examples is not None or data.validation or data.shrink != 1:
         raise ValueError(
-            "--train-examples and --validation need the data set in memory; "
+            "--train-examples, --validation and --shrink need the data set in memory; "
             "leave them out, or --image-size"
         )
     rows = mesh.shardings[Split.ROWS]
     train = train_stream(
         name,
-        batch_size=config.data.batch_size,
+        batch_size=data.batch_size,
         image_size=image_size,
         seed=config.seed,
         data_dir=data_dir,

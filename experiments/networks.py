@@ -1,5 +1,7 @@
 """From a config to the Flax module it describes."""
 
+import functools
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
@@ -50,8 +52,8 @@ def _resnet(
     dtype: DTypeLike,
     axis_name: str | None,
 ) -> nn.Module:
-    return models.ResNet(
-        family="cifar" if isinstance(model, CifarResNet) else "imagenet",
+    make = functools.partial(
+        models.ResNet,
         depth=model.depth,
         num_classes=num_classes,
         norm=model.norm,
@@ -59,5 +61,7 @@ def _resnet(
         residual=scheme if scheme in RESIDUAL_STYLES else "plain",
         dtype=dtype,
         axis_name=axis_name,
-        scan=isinstance(model, CifarResNet) and model.scan,
     )
+    if isinstance(model, CifarResNet):
+        return make(family="cifar", width=model.width, scan=model.scan)
+    return make(family="imagenet")

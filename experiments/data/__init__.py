@@ -15,6 +15,7 @@ from experiments.data.augmentation import (
 )
 from experiments.data.catalogue import fits_in_memory, load
 from experiments.data.order import epoch_order
+from experiments.data.shrinking import shrink
 from experiments.data.stream import (
     PADDING_LABEL,
     describe_stream,
@@ -42,6 +43,7 @@ __all__ = [
     "load",
     "load_text",
     "normalize",
+    "shrink",
     "split_validation",
     "to_device",
     "train_stream",

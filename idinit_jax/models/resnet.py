@@ -122,6 +122,7 @@ class ResNet(nn.Module):
         norm: "batch", "layer" (over the channels of a pixel) or "none".
         shortcut: "projection" or "padded", where the shapes of a block's ends differ.
         residual: "plain", "skipinit", "rezero" or "fixup", see `ResidualBlock`.
+        width: channels of the first stage; None for the paper's, 16 for CIFAR and 64 for ImageNet.
         dtype: of the computation; parameters are float32 and so is the output.
         axis_name: the pmap axis over which batch statistics are averaged, if any.
         scan: whether the identical blocks of a stage are scanned, see `run_blocks`: the same
@@ -137,7 +138,7 @@ class ResNet(nn.Module):
         tail_scale_init: initializer of the scale of the norm after a tail kernel.
 
     Raises:
-        ValueError: for an unknown family, depth, norm, shortcut or residual style.
+        ValueError: for an unknown family, depth, norm, shortcut or residual style, or no width.
 
     Reference: He et al. 2016, "Deep residual learning for image recognition", arXiv 1512.03385.
     """
@@ -148,6 +149,7 @@ class ResNet(nn.Module):
     norm: str = "batch"
     shortcut: str = "projection"
     residual: str = "plain"
+    width: int | None = None
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
     scan: bool = False
@@ -164,11 +166,14 @@ class ResNet(nn.Module):
         check_choice("norm", self.norm, NORMS)
         check_choice("shortcut", self.shortcut, SHORTCUTS)
         check_choice("residual", self.residual, RESIDUALS)
+        if self.width is not None and self.width < 1:
+            raise ValueError(f"a ResNet is at least 1 channel wide, not {self.width}")
         super().__post_init__()
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        kind, width, stages = layout(self.family, self.depth)
+        kind, paper_width, stages = layout(self.family, self.depth)
+        width = self.width or paper_width
         x = self.stem(x.astype(self.dtype), width, train)
         for i, length in enumerate(stages):
             strides = 2 if i else 1

@@ -55,6 +55,14 @@ def test_1202_layers_have_19_4_million_parameters():
     assert round(parameter_count(cifar_resnet(1202, 10, scan=True), CIFAR) / 1e6, 1) == 19.4
 
 
+def test_a_width_of_its_own_doubles_at_every_stage():
+    params = variables_of(cifar_resnet(8, 10, width=5))["params"]
+    assert params["stem"]["kernel"].shape == (3, 3, 3, 5)
+    tails = [params[f"stage_{i}"]["first"]["tail"]["kernel"].shape[-1] for i in range(3)]
+    assert tails == [5, 10, 20]
+    assert params["head"]["kernel"].shape == (20, 10)
+
+
 @pytest.mark.parametrize(
     ("model", "inputs", "shapes"),
     [
@@ -239,6 +247,7 @@ def test_training_compiles_once(key, ramps, ramp):
         (lambda: cifar_resnet(21, 10), "not 21; try 20"),
         (lambda: cifar_resnet(0, 10), "not 0; try 8"),
         (lambda: imagenet_resnet(51, 10), "18, 34, 50, 101, 152 layers, not 51; try 50"),
+        (lambda: cifar_resnet(20, 10, width=0), "at least 1 channel wide, not 0"),
         (lambda: cifar_resnet(20, 10, norm="bacth"), "norm='bacth'.*mean 'batch'"),
         (lambda: cifar_resnet(20, 10, shortcut="pad"), "shortcut='pad'.*mean 'padded'"),
         (lambda: cifar_resnet(20, 10, residual="fixupp"), "residual='fixupp'.*mean 'fixup'"),
