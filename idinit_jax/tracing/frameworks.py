@@ -4,6 +4,7 @@ Equinox and Haiku are recognised by the modules that a caller has imported; noth
 here that the caller does not use.
 """
 
+import inspect
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -206,7 +207,7 @@ def _batched_if_needed(
         try:
             _abstract_call(apply_batch, params, state, inputs)
         except Exception:
-            raise one_example from None
+            raise one_example  # noqa: B904 the other error is part of the story
         return apply_batch
     return apply_one
 
@@ -226,12 +227,14 @@ def _adapt_haiku(transformed: Any, inputs: tuple, call_kwargs: dict) -> Model:
         values = transformed.init(key, *_combine(dynamic, static), **call_kwargs)
         return values if stateful else (values, {})
 
+    # hk.without_apply_rng takes the key out of apply's signature.
+    draws = "rng" in inspect.signature(transformed.apply).parameters
+
     def apply(params: PyTree, state: PyTree, *inputs: Any) -> PyTree:
-        key = jax.random.key(0)
-        if not stateful:
-            return transformed.apply(params, key, *inputs, **call_kwargs)
-        output, _ = transformed.apply(params, state, key, *inputs, **call_kwargs)
-        return output
+        key = (jax.random.key(0),) if draws else ()
+        held = (params, state) if stateful else (params,)
+        output = transformed.apply(*held, *key, *inputs, **call_kwargs)
+        return output[0] if stateful else output
 
     def join(params: PyTree, state: PyTree) -> PyTree:
         return (params, state) if stateful else params
