@@ -7,8 +7,8 @@ that is a sum of several kernels, does not.
 from typing import NamedTuple
 
 from idinit_jax.tracing.flatten import LAYER_SLICE, RESHARD, Node, StraightLine
-from idinit_jax.tracing.flow import reached
 from idinit_jax.tracing.program import Site
+from idinit_jax.tracing.reach import reached
 
 _RESHAPING = {"reshape", "transpose", "squeeze", "expand_dims", "broadcast_in_dim", "rev"}
 _PICKING = {"slice", "dynamic_slice", "split", "gather", LAYER_SLICE}

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from idinit_jax.calibration.proportion import MOVES, Proportion, proportions
 from idinit_jax.calibration.slots import surroundings
 from idinit_jax.tracing.flatten import LAYER_SLICE, Node, StraightLine, flatten
-from idinit_jax.tracing.flow import reached
 from idinit_jax.tracing.graph import ModelGraph, Parameter, ResidualSum
 from idinit_jax.tracing.program import Site
+from idinit_jax.tracing.reach import reached
 
 
 class Place(NamedTuple):

@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from idinit_jax.tracing import gates
 from idinit_jax.tracing.flatten import StraightLine
 from idinit_jax.tracing.flow import Flow
 
@@ -28,23 +29,32 @@ class Ways(NamedTuple):
     Attributes:
         shortest, longest: fewest and most kernels on a path.
         mixes: whether a path runs through a product of two signals.
+        carried: whether a path passes no gate, so that the signal itself arrives.
     """
 
     shortest: int
     longest: int
     mixes: bool
+    carried: bool
 
 
-def parents(line: StraightLine, flow: Flow, value: int) -> list[int]:
+def parents(line: StraightLine, flow: Flow, value: int) -> tuple[int, ...]:
     """The values of the signal that an operation makes this one from."""
     producer = line.producers[value]
-    if producer is None:
-        return []
-    return [read for read in line.nodes[producer].inputs if flow.is_data[read]]
+    return () if producer is None else flow.signal_inputs[producer]
 
 
-def meet(line: StraightLine, flow: Flow, first: int, second: int) -> Meeting | None:
-    """Values are numbered topologically: walk back from both, always from the latest."""
+def meet(
+    line: StraightLine, flow: Flow, first: int, second: int, source: int = 0
+) -> Meeting | None:
+    """Values are numbered topologically: walk back from both, always from the latest.
+
+    Args:
+        line, flow: the program and what flows in it.
+        first, second: two values.
+        source: a bit mask of inputs; where both values carry it, only on ways that carry it.
+    """
+    within = source & flow.sources[first] & flow.sources[second]
     sides = {first: _FIRST, second: _SECOND}
     heap = [-first, -second]
     heapq.heapify(heap)
@@ -55,6 +65,8 @@ def meet(line: StraightLine, flow: Flow, first: int, second: int) -> Meeting | N
         if sides[value] == _BOTH:
             return Meeting(value, visited)
         for parent in parents(line, flow, value):
+            if within & ~flow.sources[parent]:
+                continue
             if parent not in sides:
                 heapq.heappush(heap, -parent)
             sides[parent] = sides.get(parent, 0) | sides[value]
@@ -86,21 +98,40 @@ def ancestors(line: StraightLine, flow: Flow, value: int, down_to: int) -> list[
     return list(seen)
 
 
+def bypasses(line: StraightLine, flow: Flow, value: int, ancestor: int, source: int) -> bool:
+    """Whether a source reaches a value on ways past an ancestor that carries it."""
+    within = source & flow.sources[ancestor]
+    seen, stack = {value, ancestor}, [value]
+    while stack and within:
+        for parent in parents(line, flow, stack.pop()):
+            if parent in seen or within & ~flow.sources[parent]:
+                continue
+            if parent < ancestor:
+                return True
+            seen.add(parent)
+            stack.append(parent)
+    return False
+
+
 def ways_from(
     line: StraightLine, flow: Flow, ancestor: int, values: Iterable[int]
 ) -> dict[int, Ways]:
     """For every given value that the ancestor reaches, the kernels on the way."""
-    ways = {ancestor: Ways(0, 0, False)}
+    ways = {ancestor: Ways(0, 0, False, True)}
     for value in sorted(values):
-        reaching = [ways[parent] for parent in parents(line, flow, value) if parent in ways]
+        before = [parent for parent in parents(line, flow, value) if parent in ways]
         producer = line.producers[value]
-        if value == ancestor or not reaching or producer is None:
+        if value == ancestor or not before or producer is None:
             continue
+        reaching = [ways[parent] for parent in before]
         kernels = int(producer in flow.by_node)
+        product = line.nodes[producer].operation in gates.PRODUCTS and not kernels
         mixes = line.nodes[producer].operation == "dot_general" and not kernels
+        carrying = gates.carriers(line, flow, producer) if product else before
         ways[value] = Ways(
             min(way.shortest for way in reaching) + kernels,
             max(way.longest for way in reaching) + kernels,
             mixes or any(way.mixes for way in reaching),
+            any(ways[parent].carried for parent in before if parent in carrying),
         )
     return ways

@@ -1,5 +1,6 @@
 """Attention told by its pattern: a softmax of one product of signals weighs another."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from idinit_jax.tracing import lineage
@@ -97,24 +98,26 @@ def _logits(line: StraightLine, flow: Flow, value: int, axis: int) -> tuple[int,
         node = line.nodes[producer]
         if node.operation == "dot_general":
             return producer, _side_of(line, node, axis)
-        step = _step_back(line, flow, node, value, axis)
+        operands = flow.signal_inputs[producer]
+        step = _step_back(line, operands, node, value, axis)
         if step is None:
             return None
         value, axis = step
 
 
 def _step_back(
-    line: StraightLine, flow: Flow, node: Node, value: int, axis: int
+    line: StraightLine, operands: Sequence[int], node: Node, value: int, axis: int
 ) -> tuple[int, int] | None:
     """The operand that a value of the same axes comes from, and the axis there."""
-    operands = [read for read in node.inputs if flow.is_data[read]]
     shape = line.shapes[value]
+    if not operands:
+        return None
     if node.operation == "transpose":
         return operands[0], node.params["permutation"][axis]
     same = [read for read in operands if line.shapes[read] == shape]
     if same:
         return same[0], axis
-    if node.operation == "reshape" and operands:
+    if node.operation == "reshape":
         before = line.shapes[operands[0]]
         dims = lineage.regroup(lineage.stored(0, shape).dims, before)
         inside = (

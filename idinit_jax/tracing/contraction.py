@@ -1,10 +1,14 @@
 """What a contraction or a gather does with each axis of the parameters it consumes."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from idinit_jax.tracing.flatten import Node
 from idinit_jax.tracing.lineage import SPREAD, Atom, Lineage
+
+# Operations that read rows of a table: by an index, or by a row with a single one.
+LOOKUPS = frozenset(("gather", "dynamic_slice", "one_hot"))
 
 
 class Share(NamedTuple):
@@ -36,7 +40,7 @@ class Contraction(NamedTuple):
         data, output: the values that enter and leave.
         shares: one a kernel; several where a weight is a sum or product of kernels.
         groups: feature groups of a convolution.
-        features: dimensions of the output that the kernel produces.
+        features: dimensions of the output that the kernel varies along.
         attended: whether the data come straight from an attention.
     """
 
@@ -62,11 +66,11 @@ def dot_general_dims(params: dict[str, Any], weight: int, ranks: Sequence[int]) 
 def dot_general_features(
     params: dict[str, Any], weight: int, ranks: Sequence[int]
 ) -> frozenset[int]:
-    """Dimensions of the output that come from the free dimensions of operand `weight`."""
+    """Dimensions of the output along which the products have kernels of their own."""
     contracting, batch = params["dimension_numbers"]
     free = [ranks[side] - len(contracting[side]) - len(batch[side]) for side in (0, 1)]
     start = len(batch[0]) + (free[0] if weight == 1 else 0)
-    return frozenset(range(start, start + free[weight]))
+    return frozenset((*range(len(batch[0])), *range(start, start + free[weight])))
 
 
 def conv_dims(params: dict[str, Any]) -> WeightDims:
@@ -98,7 +102,7 @@ class Consumption(NamedTuple):
     Attributes:
         operation: its name, or "one_hot".
         dims: the weight's dimensions by what becomes of them.
-        features: the output dimensions that the weight produces.
+        features: the output dimensions that the weight varies along.
         groups: feature groups of a convolution.
     """
 
@@ -157,6 +161,13 @@ def kernels_and_modifiers(
     return tuple(whole), tuple(lineage for lineage in lineages if lineage not in whole)
 
 
+def own_groups(how: Consumption, lineage: Lineage) -> int:
+    """Feature groups of the stored kernel, without those that only repeat it (a mapped one)."""
+    produced = [atom for axis in how.dims.produced for atom in lineage.dims[axis]]
+    copies = math.prod(atom.size for atom in produced if atom.axis == SPREAD)
+    return max(1, how.groups // copies)
+
+
 def share(lineage: Lineage, dims: WeightDims) -> Share:
     """Read the stored axes of one parameter off the dimensions of the weight."""
     spatial = [
@@ -176,7 +187,7 @@ def share(lineage: Lineage, dims: WeightDims) -> Share:
         lineage.param,
         in_atoms,
         out_atoms,
-        _atoms(lineage, dims.grouped),
+        lineage.chosen + _atoms(lineage, dims.grouped),
         _atoms(lineage, spatial),
         lineage.picked,
         lineage.lost,

@@ -103,6 +103,15 @@ def flatten(program: Program) -> StraightLine:
     )
 
 
+def readers(line: StraightLine) -> list[list[int]]:
+    """For every value the nodes that read it, by index."""
+    found: list[list[int]] = [[] for _ in line.shapes]
+    for index, node in enumerate(line.nodes):
+        for value in dict.fromkeys(node.inputs):
+            found[value].append(index)
+    return found
+
+
 def called_jaxpr(eqn: core.JaxprEqn) -> core.ClosedJaxpr | core.Jaxpr | None:
     """The body of an equation that merely calls it (jit, remat, custom derivatives, shard_map)."""
     if eqn.primitive.name in ("scan", "while", "cond"):
@@ -211,6 +220,8 @@ class _Writer:
             return self.conditional(eqn, inputs, site, repeats)
         if operation == "unstack":
             return self.unstack(eqn, inputs, site, repeats)
+        if operation == "reshape" and eqn.params["dimensions"] is not None:
+            return self.ordered_reshape(eqn, inputs, site, repeats)
         avals = [var.aval for var in eqn.outvars]
         if nonlinearity := nonlinearity_name(eqn):
             params = {"name": nonlinearity}
@@ -232,6 +243,15 @@ class _Writer:
             dropped = {"dimensions": (axis,)}
             outputs += self.node("squeeze", dropped, piece, [var.aval], site, repeats)
         return outputs
+
+    def ordered_reshape(
+        self, eqn: core.JaxprEqn, inputs: list[int], site: Site, repeats: int
+    ) -> list[int]:
+        """A reshape that reads the dimensions in another order transposes first."""
+        order, shape = eqn.params["dimensions"], self.shapes[inputs[0]]
+        moved = jax.ShapeDtypeStruct([shape[axis] for axis in order], self.dtypes[inputs[0]])
+        made = self.node("transpose", {"permutation": order}, inputs, [moved], site, repeats)
+        return self.node("reshape", {}, made, [eqn.outvars[0].aval], site, repeats)
 
     def reshard(
         self, values: Sequence[int], variables: Sequence[Any], site: Site, repeats: int

@@ -4,17 +4,17 @@ For every value it finds whether the data reach it, which parameters it is made 
 kernels lie before it, and what a reader would call it (normalized, saturating, a statistic).
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax.numpy as jnp
-
-from idinit_jax.tracing import affine, features, flatten, lineage, operations
+from idinit_jax.tracing import blends, features, flatten, operations
 from idinit_jax.tracing import contraction as contractions
-from idinit_jax.tracing.contraction import Contraction
-from idinit_jax.tracing.flatten import Node, StraightLine
+from idinit_jax.tracing.blends import Blend
+from idinit_jax.tracing.contraction import Consumption, Contraction
+from idinit_jax.tracing.flatten import Node, StraightLine, readers
 from idinit_jax.tracing.lineage import Lineage
-from idinit_jax.tracing.traits import Trait, main_operand, traits_of
+from idinit_jax.tracing.reach import data_reach, is_bool, is_real
+from idinit_jax.tracing.traits import Trait, continuous, main_operand, normalizes, traits_of
+from idinit_jax.tracing.weights import Weights
 
 
 class Effect(NamedTuple):
@@ -33,6 +33,7 @@ class Flow(NamedTuple):
 
     Attributes:
         is_data: whether the data reach the value.
+        signal_inputs: for every node the inputs through which a gradient reaches the data.
         sources: bit mask of the inputs that do.
         traits: see `Trait`.
         origins: the contractions it is a linear image of, several only beside each other.
@@ -46,6 +47,7 @@ class Flow(NamedTuple):
     """
 
     is_data: list[bool]
+    signal_inputs: list[tuple[int, ...]]
     sources: list[int]
     traits: list[Trait]
     origins: list[tuple[int, ...]]
@@ -68,46 +70,26 @@ def analyse(line: StraightLine, signals: frozenset[int] = frozenset()) -> Flow:
     return _Analysis(line, signals).run()
 
 
-def reached(line: StraightLine, seeds: Sequence[int]) -> list[bool]:
-    """Which values depend on the seeds, through the turns of loops too."""
-    mark = [False] * len(line.shapes)
-    for seed in seeds:
-        mark[seed] = True
-    leaving = dict(line.loops)
-    changed = True
-    while changed:
-        changed = False
-        for node in line.nodes:
-            hit = any(mark[value] for value in node.inputs)
-            if node.operation == flatten.CARRY:
-                hit = hit or mark[leaving[node.outputs[0]]]
-            for value in node.outputs:
-                if hit and not mark[value]:
-                    mark[value] = changed = True
-        changed = changed and bool(line.loops)
-    return mark
-
-
 class _Analysis:
     """The tables that the pass fills, and one method a kind of node."""
 
     def __init__(self, line: StraightLine, signals: frozenset[int]) -> None:
         self.line = line
         count = len(line.shapes)
-        inputs = [value for value in line.inputs if _carries_signal(line.dtypes[value])]
-        self.is_data = reached(line, [*inputs, *signals])
+        self.is_data, chosen = data_reach(line, signals)
+        inputs = [value for value in line.inputs if self.is_data[value]]
         self.sources = [0] * count
+        self.traits = [Trait.NONE] * count
         for bit, value in enumerate(inputs):
             self.sources[value] = 1 << bit
-        state = set(line.state)
-        self.is_state = [value in state for value in range(count)]
-        self.lineages: list[tuple[Lineage, ...]] = [()] * count
-        for leaf, value in enumerate(line.params):
-            if value not in signals:
-                self.lineages[value] = (lineage.stored(leaf, line.shapes[value]),)
-        self.traits = [Trait.NONE] * count
+            if is_bool(line.dtypes[value]):
+                self.traits[value] = Trait.DISCRETE
+        self.weights = Weights(line, self.traits, chosen, signals)
+        self.lineages = self.weights.lineages
+        self.readers = readers(line)
         self.origins: list[tuple[int, ...]] = [()] * count
         self.features: list[frozenset[int] | None] = [None] * count
+        self.blends: dict[int, Blend] = {}
         self.carried_scales: dict[int, tuple[int, ...]] = {}
         self.contractions: list[Contraction] = []
         self.by_node: dict[int, int] = {}
@@ -115,16 +97,18 @@ class _Analysis:
         self.scales: dict[int, tuple[int, ...]] = {}
         self.activations: dict[int, list[str]] = {}
         self.normalized: set[int] = set()
-        self.signals: set[int] = set()
 
     def run(self) -> Flow:
         for index, node in enumerate(self.line.nodes):
             if any(self.is_data[value] for value in node.outputs):
                 self.data_node(index, node)
             else:
-                self.parameter_node(node)
+                traits = self.weights.visit(node)
+                for value in node.outputs:
+                    self.traits[value] = traits
         return Flow(
             self.is_data,
+            [self.signal_inputs(node) for node in self.line.nodes],
             self.sources,
             self.traits,
             self.origins,
@@ -134,74 +118,23 @@ class _Analysis:
             self.scales,
             self.activations,
             self.normalized,
-            self.signals,
+            self.weights.signals,
         )
 
-    # Arrays that the data do not reach.
-
-    def parameter_node(self, node: Node) -> None:
-        shapes = self.line.shapes
-        known = [self.line.constants.get(value) for value in node.inputs]
-        operands = [self.lineages[value] for value in node.inputs]
-        if node.operation == "dot_general" and all(operands):
-            pair = [shapes[value] for value in node.inputs]
-            if not self.signals:  # what follows the first one may change once it counts as data
-                learned = contractions.learned_signals(operands)
-                self.signals |= {self.line.params[leaf] for leaf in learned}
-            found = contractions.product(operands, node.params, pair)
-        else:
-            self.signals |= self.constant_signals(node, operands)
-            position = known[-1] if len(node.inputs) > 1 else None
-            found = tuple(
-                lineage.through(
-                    node.operation,
-                    node.params,
-                    single,
-                    shapes[value],
-                    shapes[node.outputs[0]],
-                    None if position is None else int(position),
-                )
-                for value, held in zip(node.inputs, operands, strict=True)
-                for single in held
-            )
-            found = tuple(affine.after(node.operation, single, known) for single in found)
-        for index, value in enumerate(node.outputs):
-            self.lineages[value] = lineage.merge(_resized(found, shapes, node, index))
-            self.is_state[value] = any(self.is_state[read] for read in node.inputs)
-            self.traits[value] = self.parameter_traits(node)
-        self.propagate_constant(node, known)
-
-    def constant_signals(self, node: Node, operands: list[tuple[Lineage, ...]]) -> set[int]:
-        """Tables that a kernel consumes like a signal, such as sines of the position."""
-        if node.operation not in operations.PRODUCTS or not any(operands):
-            return set()
-        return {
+    def signal_inputs(self, node: Node) -> tuple[int, ...]:
+        if node.operation == "stop_gradient":
+            return ()
+        dtypes = self.line.dtypes
+        casts = node.operation == "convert_element_type"
+        # An integer that makes no integer, but for a cast, is an index.
+        indexes = not casts and bool(node.outputs) and is_real(dtypes[node.outputs[0]])
+        return tuple(
             value
-            for value, held in zip(node.inputs, operands, strict=True)
-            if not held
-            and not self.is_state[value]
-            and value not in self.line.constants
-            and _carries_signal(self.line.dtypes[value])
-        }
-
-    def parameter_traits(self, node: Node) -> Trait:
-        """A root of the model's state, such as a running variance, makes a norm's statistic."""
-        if node.operation in ("rsqrt", "sqrt") and self.is_state[node.inputs[0]]:
-            return Trait.STATISTIC
-        if any(single.root and not single.reduced for single in self.lineages[node.outputs[0]]):
-            return Trait.STATISTIC
-        kept = Trait.NONE
-        for value in node.inputs:
-            kept |= self.traits[value] & Trait.STATISTIC
-        return kept
-
-    def propagate_constant(self, node: Node, known: Sequence[float | None]) -> None:
-        if node.operation in ("broadcast_in_dim", "convert_element_type", "reshape") and (
-            known[0] is not None
-        ):
-            self.line.constants[node.outputs[0]] = known[0]
-
-    # Arrays that the data reach.
+            for value in node.inputs
+            if self.is_data[value]
+            and Trait.DISCRETE not in self.traits[value]
+            and (is_real(dtypes[value]) or not indexes)
+        )
 
     def data_node(self, index: int, node: Node) -> None:
         data = [value for value in node.inputs if self.is_data[value]]
@@ -213,42 +146,129 @@ class _Analysis:
         weighted = [value for value in node.inputs if self.lineages[value]]
         if data and weighted and self.contracts(index, node, data, weighted):
             return
+        if any(value in self.blends for value in data) and self.contracts_blend(index, node, data):
+            return
         if not data and node.operation != flatten.CARRY:
             return
         for value in weighted:
             self.meet(index, node, data, value)
-        described = traits_of(node, data, self.traits, self.line.shapes)
+        described = self.described(node, data, weighted)
+        if normalizes(node, data, self.traits, self.line.shapes):
+            described |= self.scaled_before(node, data)
         for value in node.outputs:
-            self.traits[value] = described
+            self.traits[value] = described | self.discreteness(data, value)
         self.follow(index, node, data)
+        self.blend(node, data, weighted)
+
+    def described(self, node: Node, data: list[int], weighted: list[int]) -> Trait:
+        """Traits of a node's outputs; a norm has one scale, and its bias ends it."""
+        traits = traits_of(node, data, self.traits, self.line.shapes)
+        met = any(not single.root for value in weighted for single in self.lineages[value])
+        if met and node.operation in ("add", "sub", "add_any"):
+            return traits & ~(Trait.NORMALIZED | Trait.SCALED)
+        normed = traits & (Trait.NORMALIZED | Trait.STATISTIC)
+        if met and normed and node.operation in ("mul", "div"):
+            return traits | Trait.SCALED
+        return traits
+
+    def scaled_before(self, node: Node, data: list[int]) -> Trait:
+        """A norm's scale may come first: (scale * x) / std(x)."""
+        signal = main_operand(node, data, self.traits, self.line.shapes)
+        producer = None if signal is None else self.line.producers[signal]
+        if signal is None or producer is None or not self.scales.get(producer):
+            return Trait.NONE
+        if any(self.depends(value, signal) for value in node.inputs if value != signal):
+            return Trait.NONE
+        for index, effect in enumerate(self.effects):
+            if effect.node == producer:
+                normed = effect.traits | Trait.NORMALIZED
+                self.effects[index] = effect._replace(traits=normed)
+        return Trait.SCALED
+
+    def depends(self, value: int, on: int) -> bool:
+        seen, stack = {value}, [value]
+        while stack:
+            producer = self.line.producers[stack.pop()]
+            before = () if producer is None else self.line.nodes[producer].inputs
+            stack.extend(read for read in before if read >= on and read not in seen)
+            seen.update(stack)
+        return on in seen
+
+    def discreteness(self, data: list[int], output: int) -> Trait:
+        """Comparisons, and the places of largest values, are no functions with a gradient."""
+        dtypes = self.line.dtypes
+        of_reals = any(is_real(dtypes[value]) for value in data)
+        selects = is_bool(dtypes[output]) or (of_reals and not is_real(dtypes[output]))
+        return Trait.DISCRETE if selects else Trait.NONE
 
     def contracts(self, index: int, node: Node, data: list[int], weighted: list[int]) -> bool:
         """Record a use of kernels, if the node is one."""
         weight, signal = weighted[0], data[0]
-        shapes = [self.line.shapes[value] for value in node.inputs]
-        one_hot = Trait.ONE_HOT in self.traits[signal]
-        how = contractions.consumption(node, node.inputs.index(weight), shapes, one_hot)
+        how = self.consumption(node, weight, Trait.ONE_HOT in self.traits[signal])
         if how is None:
             return False
+        self.record(index, node, signal, self.lineages[weight], how)
+        return True
+
+    def contracts_blend(self, index: int, node: Node, data: list[int]) -> bool:
+        """Record a use of kernels that another signal has been multiplied into, if it is one."""
+        value = next(value for value in data if value in self.blends)
+        blend = self.blends[value]
+        if node.operation in operations.PRODUCTS and blend.modulated:
+            how = self.consumption(node, value, one_hot=False)
+            signal = next(read for read in node.inputs if read != value)
+            learned = {self.line.params[single.param] for single in self.lineages[signal]}
+            self.weights.signals |= learned
+        else:
+            only = len(self.readers[value]) == 1
+            how = blends.summed(node, blend, self.features[blend.signal], only)
+            signal = blend.signal
+        if how is None or not (self.is_data[signal] or self.lineages[signal]):
+            return False
+        self.record(index, node, signal, blend.lineages, how)
+        return True
+
+    def consumption(self, node: Node, weight: int, one_hot: bool) -> Consumption | None:
+        shapes = [self.line.shapes[value] for value in node.inputs]
+        return contractions.consumption(node, node.inputs.index(weight), shapes, one_hot)
+
+    def record(
+        self, index: int, node: Node, signal: int, lineages: tuple[Lineage, ...], how: Consumption
+    ) -> None:
         use, output = len(self.contractions), node.outputs[0]
-        whole, modifiers = contractions.kernels_and_modifiers(self.lineages[weight])
+        whole, modifiers = contractions.kernels_and_modifiers(lineages)
         self.effects.extend(
             Effect(index, single, "kernel", Trait.NONE, None, use) for single in modifiers
         )
         shares = tuple(contractions.share(single, how.dims) for single in whole)
+        groups = contractions.own_groups(how, whole[0])
         attended = Trait.ATTENDED in self.traits[signal]
         self.contractions.append(
             Contraction(
-                index, how.operation, signal, output, shares, how.groups, how.features, attended
+                index, how.operation, signal, output, shares, groups, how.features, attended
             )
         )
         self.by_node[index], self.origins[output] = use, (use,)
         self.features[output] = how.features
-        return True
+
+    def blend(self, node: Node, data: list[int], weighted: list[int]) -> None:
+        """Remember a parameter that may turn out to be a kernel once it is contracted."""
+        output = node.outputs[0]
+        held = [value for value in data if value in self.blends]
+        if len(weighted) == len(data) == 1:
+            normed = self.traits[output] & (Trait.NORMALIZED | Trait.STATISTIC)
+            lineages = () if normed else self.lineages[weighted[0]]
+            found = blends.blended(self.line, node, data[0], weighted[0], lineages)
+        elif len(held) == 1 and not weighted:
+            found = blends.moved(self.line, node, held[0], self.blends[held[0]])
+        else:
+            found = None
+        if found is not None:
+            self.blends[output] = found
 
     def meet(self, index: int, node: Node, data: list[int], weight: int) -> None:
         """A parameter enters the signal by arithmetic, concatenation or selection."""
-        partner = data[0] if data else weight
+        partner = continuous(data, self.traits)[0] if data else weight
         how = {"sub": "add", "add_any": "add", "div": "mul"}.get(node.operation, node.operation)
         for single in self.lineages[weight]:
             self.effects.append(
@@ -291,6 +311,8 @@ class _Analysis:
             name = node.params.get("name") if node.operation == "nonlinearity" else node.operation
             for origin in origins:
                 self.activations.setdefault(origin, []).append(_described(str(name), node))
+            if self.line.shapes[output] == self.line.shapes[beside[0]]:
+                self.features[output] = self.features[beside[0]]
 
     def carry_scales(self, index: int, node: Node, data: list[int]) -> None:
         """A norm multiplies its scale into the statistic first, the signal after."""
@@ -301,22 +323,6 @@ class _Analysis:
             self.carried_scales[node.outputs[0]] = held
         else:
             self.scales[index] = self.scales.get(index, ()) + held
-
-
-def _carries_signal(dtype: Any) -> bool:
-    return dtype is not None and any(
-        jnp.issubdtype(dtype, kind) for kind in (jnp.number, jnp.bool_)
-    )
-
-
-def _resized(
-    found: tuple[Lineage, ...], shapes: list[tuple[int, ...]], node: Node, index: int
-) -> tuple[Lineage, ...]:
-    """Outputs after the first (of a split) differ from it in size only."""
-    if index == 0:
-        return found
-    shape = shapes[node.outputs[index]]
-    return tuple(lineage.through("split", {}, single, shape, shape) for single in found)
 
 
 def _described(name: str, node: Node) -> str:

@@ -14,6 +14,8 @@ from idinit_jax.tracing.flatten import LAYER_SLICE, RESHARD
 # The axis of an atom that no axis of the parameter feeds: it was broadcast, or another parameter
 # brought it in.
 SPREAD = -1
+# The operation of a lookup by a computed index that gives a kernel.
+CHOOSE = "choose"
 
 
 class Atom(NamedTuple):
@@ -34,6 +36,7 @@ class Lineage(NamedTuple):
         param: leaf index of the parameter.
         dims: the atoms of every dimension, outermost first.
         picked: (atom, position or None) for axes from which one position was taken.
+        chosen: atoms of axes along which the data choose, such as experts.
         inner: atoms summed over in a product with another parameter.
         factor, offset: the array is `factor * stored + offset`, as far as `affine`.
         affine: whether nothing but scaling and shifting by numbers happened.
@@ -45,6 +48,7 @@ class Lineage(NamedTuple):
     param: int
     dims: tuple[Dim, ...]
     picked: tuple[tuple[Atom, int | None], ...] = ()
+    chosen: tuple[Atom, ...] = ()
     inner: tuple[Atom, ...] = ()
     factor: float = 1.0
     offset: float = 0.0
@@ -270,8 +274,30 @@ def _gather(
         taken = _take(lineage, next(iter(gone)), position)
         return lineage._replace(dims=tuple(dims), picked=taken.picked)
     if len(gone) == 1 and batch:
-        dims[batch[0]] = _resized(lineage.dims[next(iter(gone))], out_shape[batch[0]])
+        longest = max(batch, key=lambda axis: out_shape[axis])
+        dims[longest] = _resized(lineage.dims[next(iter(gone))], out_shape[longest])
     return lineage._replace(dims=tuple(dims))
+
+
+def _choose(params: dict, lineage: Lineage, out_shape: Sequence[int], _: Any) -> Lineage:
+    """Positions chosen by the data, with `gather` or `dynamic_slice`."""
+    sizes = [math.prod(atom.size for atom in dim) for dim in lineage.dims]
+    windows = dict(enumerate(range(len(sizes))))
+    if "dimension_numbers" in params:
+        numbers = params["dimension_numbers"]
+        kept = [axis for axis in windows if axis not in numbers.collapsed_slice_dims]
+        windows = dict(zip(kept, numbers.offset_dims, strict=True))
+    targets = {
+        axis: target
+        for axis, target in windows.items()
+        if out_shape[target] > 1 or sizes[axis] == 1
+    }
+    dims: list[Dim] = list(_spread_dims(out_shape))
+    for axis, target in targets.items():
+        dims[target] = _resized(lineage.dims[axis], out_shape[target])
+    by_index = [dim for axis, dim in enumerate(lineage.dims) if axis not in targets]
+    own = tuple(atom for dim in by_index for atom in dim if atom.axis != SPREAD)
+    return lineage._replace(dims=tuple(dims), chosen=lineage.chosen + own)
 
 
 _RULES = {
@@ -286,6 +312,7 @@ _RULES = {
     "pad": _resize,
     "split": _resize,
     RESHARD: _resize,
+    CHOOSE: _choose,
     LAYER_SLICE: _layer_slice,
     **dict.fromkeys(("reduce_sum", "reduce_max", "reduce_min", "reduce_prod"), _reduce),
 }

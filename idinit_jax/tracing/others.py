@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import jax
 
 from idinit_jax.tracing.flatten import StraightLine
-from idinit_jax.tracing.flow import Effect, Flow, reached
+from idinit_jax.tracing.flow import Effect, Flow
 from idinit_jax.tracing.graph import Parameter, ParameterKind
 from idinit_jax.tracing.program import Program
+from idinit_jax.tracing.reach import reached
 from idinit_jax.tracing.residuals import Sum
 from idinit_jax.tracing.roles import Judgement
 from idinit_jax.tracing.traits import Trait
@@ -76,7 +77,7 @@ def kind_of(effect: Effect) -> tuple[ParameterKind, str]:
     if effect.how == "mul" and effect.lineage.root:
         return "norm_scale", "the signal is divided by its root: a running variance"
     if effect.how == "mul":
-        if normed:
+        if normed and Trait.SCALED not in effect.traits:
             return "norm_scale", "multiplies a normalized signal"
         return "multiplier", "multiplies the signal"
     if effect.how == "add" and normed:

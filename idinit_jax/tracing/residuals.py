@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from idinit_jax.tracing import ancestry
-from idinit_jax.tracing.ancestry import Ways
-from idinit_jax.tracing.flatten import StraightLine
+from idinit_jax.tracing import ancestry, gates, operations
+from idinit_jax.tracing.ancestry import Meeting, Ways
+from idinit_jax.tracing.flatten import Node, StraightLine, readers
 from idinit_jax.tracing.flow import Flow
 from idinit_jax.tracing.traits import Trait
 
@@ -55,9 +55,19 @@ class _Candidate(NamedTuple):
     shortcut_kernels: int
 
 
+class _End(NamedTuple):
+    """What ends a branch; the fields are those of a `Sum`."""
+
+    tails: tuple[int, ...]
+    scales: tuple[int, ...]
+    ends: tuple[int, ...]
+
+
 class _Finder:
     def __init__(self, line: StraightLine, flow: Flow) -> None:
         self.line, self.flow = line, flow
+        self.readers = readers(line)
+        self.outputs = set(line.outputs)
         inputs = [value for value in line.inputs if flow.sources[value]]
         largest = max(inputs, key=lambda value: math.prod(line.shapes[value]), default=None)
         self.main_input = flow.sources[largest] if largest is not None else 0
@@ -65,11 +75,11 @@ class _Finder:
 
     def examine(self, index: int) -> _Candidate | None:
         """The addition as a residual sum, if it is one."""
-        if not self.is_sum_of_signals(index):
+        if not self.is_sum_of_signals(index) or self.is_distance(index):
             return None
         operands = self.line.nodes[index].inputs
         streams = self.streams(*operands)
-        meeting = ancestry.meet(self.line, self.flow, *streams)
+        meeting = self.meet(*streams)
         if meeting is None or ancestry.reads_apart(self.line, meeting):
             return None
         ancestor = meeting.ancestor
@@ -80,15 +90,21 @@ class _Finder:
         shortcut = streams[1 - branch]
         if ways[shortcut].mixes or not self.carries_signal(shortcut, operands[branch], ways):
             return None
+        if ways[shortcut].longest and not self.is_alternative(operands[branch], ancestor, ways):
+            return None
         cone, shortcut_cone = (self.cone(end, ancestor) for end in (operands[branch], shortcut))
         return _Candidate(index, branch, ancestor, cone, shortcut_cone, ways[shortcut].longest)
+
+    def meet(self, first: int, second: int) -> Meeting | None:
+        """Where two values come from; a condition that both depend on does not count."""
+        return ancestry.meet(self.line, self.flow, first, second, self.main_input)
 
     def streams(self, first: int, second: int) -> tuple[int, int]:
         """The operands; of x + f(x) only x where the other operand branches off before it.
 
         In x + f(x) + g(x) the second addition has the shortcut x too.
         """
-        while (meeting := ancestry.meet(self.line, self.flow, first, second)) is not None:
+        while (meeting := self.meet(first, second)) is not None:
             before = first, second
             if meeting.ancestor not in before:
                 first, second = (self.stream(value, meeting.ancestor) for value in before)
@@ -115,7 +131,24 @@ class _Finder:
             all(flow.is_data[value] for value in node.inputs)
             and shapes[0] == shapes[1]
             and node.inputs[0] != node.inputs[1]
+            and not all(Trait.REDUCED in flow.traits[value] for value in node.inputs)
             and jnp.issubdtype(self.line.dtypes[node.outputs[0]], jnp.inexact)
+        )
+
+    def is_distance(self, index: int) -> bool:
+        """Whether only the size of a difference counts, as in a loss."""
+        node = self.line.nodes[index]
+        return node.operation == "sub" and self.only_size_counts(node.outputs[0])
+
+    def only_size_counts(self, value: int) -> bool:
+        read = [self.line.nodes[index] for index in self.readers[value]]
+        return bool(read) and all(
+            _is_even(node)
+            or (
+                node.operation in operations.REARRANGEMENTS
+                and self.only_size_counts(node.outputs[0])
+            )
+            for node in read
         )
 
     def carries_signal(self, shortcut: int, branch: int, ways: dict[int, Ways]) -> bool:
@@ -127,6 +160,15 @@ class _Finder:
         misses_main = not self.flow.sources[shortcut] & self.main_input
         return not (misses_main and self.flow.sources[branch] & self.main_input)
 
+    def is_alternative(self, branch: int, ancestor: int, ways: dict[int, Ways]) -> bool:
+        """A projection is a shortcut only past a branch that carries the same signal, and no other.
+
+        What gates the branch is not carried; what has come past the ancestor is another signal.
+        """
+        return ways[branch].carried and not ancestry.bypasses(
+            self.line, self.flow, branch, ancestor, self.main_input
+        )
+
     def finish(self) -> list[Sum]:
         """Drop the merges of parallel branches, then find what ends each branch."""
         merges = {
@@ -135,26 +177,32 @@ class _Finder:
             for value in outer.cone
             if (inner := self.candidates.get(value)) is not None and self.merges(inner, outer)
         }
-        genuine = {value: one for value, one in self.candidates.items() if value not in merges}
-        return [self.sum(candidate, genuine) for candidate in genuine.values()]
+        genuine: dict[int, _Candidate] = {}
+        sums = []
+        for value, candidate in self.candidates.items():
+            if value in merges:
+                continue
+            end = self.end_of_branch(candidate, genuine)
+            if not self.escapes(candidate, end.tails):
+                genuine[value] = candidate
+                sums.append(self.sum(candidate, end))
+        return sums
 
     def merges(self, inner: _Candidate, outer: _Candidate) -> bool:
         """x + (f(x) + g(x)): the inner addition joins two branches of the outer one."""
         start = outer.cone.get(inner.ancestor)
         return inner.shortcut_kernels > 0 and start is not None and start.longest == 0
 
-    def sum(self, candidate: _Candidate, genuine: dict[int, _Candidate]) -> Sum:
-        end = self.line.nodes[candidate.node].inputs[candidate.branch_operand]
-        tails, scales, ends = self.end_of_branch(end, candidate, genuine)
+    def sum(self, candidate: _Candidate, end: _End) -> Sum:
         return Sum(
             candidate.node,
             candidate.branch_operand,
             candidate.ancestor,
             self.contractions(candidate.cone, candidate.ancestor),
             self.contractions(candidate.shortcut_cone, candidate.ancestor),
-            tails,
-            scales,
-            ends,
+            end.tails,
+            end.scales,
+            end.ends,
         )
 
     def contractions(self, cone: dict[int, Ways], ancestor: int) -> tuple[int, ...]:
@@ -162,15 +210,13 @@ class _Finder:
         found = (self.flow.by_node.get(node) for node in producers if node is not None)
         return tuple(sorted({use for use in found if use is not None}))
 
-    def end_of_branch(
-        self, end: int, candidate: _Candidate, genuine: dict[int, _Candidate]
-    ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    def end_of_branch(self, candidate: _Candidate, genuine: dict[int, _Candidate]) -> _End:
         """Walk back from the sum to the last kernels, noting what scales the branch on the way."""
         tails: set[int] = set()
         scales: dict[int, None] = {}
         ends: dict[int, None] = {}
         seen: set[int] = set()
-        stack = [(end, False)]
+        stack = [(self.line.nodes[candidate.node].inputs[candidate.branch_operand], False)]
         while stack:
             value, scaled = stack.pop()
             producer = self.line.producers[value]
@@ -186,9 +232,40 @@ class _Finder:
             if not scaled:
                 ends.update(here)
             inner = genuine.get(value)
-            before = self.carriers(producer) if inner is None else self.nested(inner, candidate)
+            before = (
+                gates.carriers(self.line, self.flow, producer)
+                if inner is None
+                else self.nested(inner, candidate)
+            )
             stack.extend((read, scaled or bool(here)) for read in before)
-        return tuple(sorted(tails)), tuple(scales), tuple(ends)
+        return _End(tuple(sorted(tails)), tuple(scales), tuple(ends))
+
+    def escapes(self, candidate: _Candidate, tails: tuple[int, ...]) -> bool:
+        """Whether the end of the branch is a signal elsewhere too, and so not free to vanish."""
+        stack = [self.flow.contractions[use].output for use in tails]
+        seen = set(stack)
+        while stack:
+            value = stack.pop()
+            if value in self.outputs:
+                return True
+            for index in self.readers[value]:
+                if index == candidate.node or self.ends_in(value, index):
+                    continue
+                made = self.line.nodes[index].outputs
+                if index in self.flow.by_node:
+                    if made[0] not in candidate.cone:
+                        return True
+                else:
+                    stack.extend(output for output in made if output not in seen)
+                    seen.update(made)
+        return False
+
+    def ends_in(self, value: int, index: int) -> bool:
+        """Whether a signal ends in a node, which makes a statistic or a mask of it."""
+        node = self.line.nodes[index]
+        return (
+            node.operation in operations.REDUCTIONS or value not in self.flow.signal_inputs[index]
+        )
 
     def nested(self, inner: _Candidate, outer: _Candidate) -> list[int]:
         """Where a branch ends in a sum itself: what is left once that sum is the identity."""
@@ -197,25 +274,13 @@ class _Finder:
         reached = outer.cone.get(shortcut)
         return [shortcut] if reached is not None and reached.longest else list(operands)
 
-    def carriers(self, index: int) -> list[int]:
-        """The operands whose vanishing makes the result vanish in the ordinary way: no gates."""
-        node, flow = self.line.nodes[index], self.flow
-        data = [value for value in node.inputs if flow.is_data[value]]
-        if node.operation == "div":
-            data = data[:1] if flow.is_data[node.inputs[0]] else []
-        if node.operation not in ("mul", "dot_general") or len(data) < 2:
-            return data
-        ranks = [self.gate_rank(value) for value in data]
-        return [value for value, rank in zip(data, ranks, strict=True) if rank == min(ranks)]
 
-    def gate_rank(self, value: int) -> int:
-        """0 for a plain signal, 1 for an activation, 2 for a bounded gate or a statistic."""
-        traits = self.flow.traits[value]
-        if traits & (Trait.SATURATING | Trait.STATISTIC | Trait.REDUCED):
-            return 2
-        producer = self.line.producers[value]
-        activated = producer is not None and self.line.nodes[producer].operation == "nonlinearity"
-        return int(activated)
+def _is_even(node: Node) -> bool:
+    """Whether an operation gives the same for a number and for its opposite."""
+    if node.operation == "integer_pow":
+        return node.params["y"] % 2 == 0
+    squares = node.operation == "mul" and node.inputs[0] == node.inputs[1]
+    return squares or node.operation in ("square", "abs")
 
 
 def _longer(first: Ways, second: Ways) -> int | None:

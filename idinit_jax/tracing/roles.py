@@ -3,12 +3,12 @@
 from collections.abc import Container, Sequence
 from typing import NamedTuple
 
+from idinit_jax.tracing.contraction import LOOKUPS
 from idinit_jax.tracing.flatten import StraightLine
-from idinit_jax.tracing.flow import Flow, reached
+from idinit_jax.tracing.flow import Flow
 from idinit_jax.tracing.graph import Role
+from idinit_jax.tracing.reach import reached
 from idinit_jax.tracing.residuals import Sum
-
-_LOOKUPS = frozenset(("gather", "one_hot", "dynamic_slice"))
 
 
 class Position(NamedTuple):
@@ -70,7 +70,7 @@ def judge(
     ):
         branch, shortcut = branches.get(index), shortcuts.get(index)
         around = Surroundings(
-            use.operation in _LOOKUPS,
+            use.operation in LOOKUPS,
             use.shares[0].lost,
             index in tails,
             shortcut is not None and _nearer(sums, shortcut, branch),

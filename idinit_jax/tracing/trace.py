@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+from jax.extend import core
+from jax.interpreters import partial_eval
 
 from idinit_jax.tracing import axes as axes_of
 from idinit_jax.tracing.attention import Parts, find_attention
-from idinit_jax.tracing.contraction import Share
+from idinit_jax.tracing.contraction import LOOKUPS, Share
 from idinit_jax.tracing.flatten import StraightLine, flatten
 from idinit_jax.tracing.flow import Flow, analyse
 from idinit_jax.tracing.frameworks import Model, is_array, take_apart
@@ -71,7 +73,7 @@ def read_graph(program: Program) -> ModelGraph:
 
 
 def make_program(model: Model) -> Program:
-    """The model's forward pass as a jaxpr."""
+    """The model's forward pass as a jaxpr, without what does not reach the output."""
     leaves, tree = jax.tree.flatten((model.params, model.state, model.inputs))
     arrays = [leaf for leaf in leaves if is_array(leaf)]
     structure = []
@@ -84,10 +86,16 @@ def make_program(model: Model) -> Program:
         structure.append(out_tree)
         return [leaf for leaf in out_leaves if is_array(leaf)]
 
-    jaxpr = jax.make_jaxpr(forward)(*arrays)
+    jaxpr = _live(jax.make_jaxpr(forward)(*arrays))
     paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(model.params)]
     names = tuple(jax.tree_util.keystr(path, simple=True, separator="/") for path in paths)
     return Program(jaxpr, model.params, model.state, model.inputs, structure[-1], names)
+
+
+def _live(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
+    outputs = [True] * len(closed.jaxpr.outvars)
+    jaxpr, _ = partial_eval.dce_jaxpr(closed.jaxpr, outputs, instantiate=True)
+    return core.ClosedJaxpr(jaxpr, closed.consts)
 
 
 def _spread(tree: tuple) -> tuple:
@@ -137,7 +145,10 @@ def _kernel(
     held: list[tuple[int, Share]],
 ) -> Kernel:
     leaf = jax.tree.leaves(program.params)[param]
-    first_index, first_share = held[0]
+    # A table that is looked up and used elsewhere is read by its rows.
+    first_index, first_share = next(
+        (one for one in held if flow.contractions[one[0]].operation in LOOKUPS), held[0]
+    )
     axes = axes_of.read_axes(leaf.shape, first_share)
     readable = axes is not None
     axes = axes or axes_of.assumed_axes(leaf.shape)

@@ -22,12 +22,21 @@ class Trait(enum.Flag):
     ONE_HOT = enum.auto()  # rows with a single one
     EXPANDED = enum.auto()  # broadcast to more positions than it was computed for
     ATTENDED = enum.auto()  # a mean of values, weighted by a softmax
+    DISCRETE = enum.auto()  # a comparison, an index: no gradient comes through
+    SCALED = enum.auto()  # multiplied by a norm's own scale
 
 
 # What a function of a value has in common with the value.
 _KEPT_BY_FUNCTIONS = (
-    Trait.REDUCED | Trait.STATISTIC | Trait.EXPANDED | Trait.SATURATING | Trait.PROBABILITY
+    Trait.REDUCED
+    | Trait.STATISTIC
+    | Trait.EXPANDED
+    | Trait.SATURATING
+    | Trait.PROBABILITY
+    | Trait.DISCRETE
 )
+# What a signal keeps when something else is added to it or multiplied with it.
+_KEPT_BY_SIGNALS = Trait.ATTENDED | Trait.NORMALIZED | Trait.SCALED
 
 
 def traits_of(
@@ -40,23 +49,38 @@ def traits_of(
         data: which of its inputs the data reach.
         traits, shapes: of all values.
     """
+    data = continuous(data, traits)
     kept = _inherited(node, data, traits, shapes) | _acquired(node)
     every = [traits[value] for value in node.inputs]
     if node.operation in ("rsqrt", "sqrt", "pow") and kept & Trait.REDUCED:
         kept |= Trait.STATISTIC
-    if _normalizes(node, data, traits, shapes):
+    if normalizes(node, data, traits, shapes):
+        scaled = any(Trait.STATISTIC | Trait.SCALED in one for one in every)
         kept = (kept | Trait.NORMALIZED) & ~(Trait.STATISTIC | Trait.REDUCED)
+        kept |= Trait.SCALED if scaled else Trait.NONE
+    if node.operation == "div" and len(data) == 2 and all(Trait.STATISTIC in one for one in every):
+        kept &= ~Trait.STATISTIC  # without a unit it compares responses, it does not normalize
     if data and node.operation not in operations.CONTRACTIONS and _grows(node, data, shapes):
         kept |= Trait.EXPANDED
-    if node.operation == "dot_general" and any(Trait.PROBABILITY in one for one in every):
+    if (
+        node.operation == "dot_general"
+        and any(Trait.PROBABILITY in one for one in every)
+        and Trait.PROBABILITY not in kept
+    ):
         kept |= Trait.ATTENDED
     return kept
+
+
+def continuous(values: list[int], traits: Sequence[Trait]) -> list[int]:
+    """Those through which a gradient comes, if there are any: masks and indices only select."""
+    return [value for value in values if Trait.DISCRETE not in traits[value]] or values
 
 
 def main_operand(
     node: Node, data: list[int], traits: Sequence[Trait], shapes: Sequence[tuple[int, ...]]
 ) -> int | None:
     """The operand that is the signal, where all others are numbers, parameters, statistics."""
+    data = continuous(data, traits)
     aside = Trait.REDUCED | Trait.STATISTIC
     signals = [value for value in data if not traits[value] & aside]
     if not signals:  # a signal that was pooled is a statistic only beside its own mean
@@ -87,14 +111,17 @@ def _inherited(
     node: Node, data: list[int], traits: Sequence[Trait], shapes: Sequence[tuple[int, ...]]
 ) -> Trait:
     """Traits that the output has because its data operands have them."""
-    if not data or node.operation in operations.CONTRACTIONS:
+    if not data:
         return Trait.NONE
     common = functools.reduce(operator.and_, (traits[value] for value in data))
+    if node.operation in operations.CONTRACTIONS:
+        # With a mask or one-hot rows it sums or picks; with another signal it makes a new one.
+        return common & (_KEPT_BY_FUNCTIONS if len(data) == 1 else Trait.DISCRETE)
     if not _keeps_values(node):
         return common & _KEPT_BY_FUNCTIONS
     main = main_operand(node, data, traits, shapes)
     if main is not None:
-        common |= traits[main] & (Trait.ATTENDED | Trait.NORMALIZED)
+        common |= traits[main] & _KEPT_BY_SIGNALS
     if node.operation == "mul":
         common |= functools.reduce(operator.or_, (traits[value] for value in data)) & Trait.ATTENDED
     return common
@@ -104,7 +131,7 @@ def _keeps_values(node: Node) -> bool:
     return node.operation in operations.REARRANGEMENTS or node.operation in operations.ARITHMETIC
 
 
-def _normalizes(
+def normalizes(
     node: Node, data: list[int], traits: Sequence[Trait], shapes: Sequence[tuple[int, ...]]
 ) -> bool:
     """Whether a signal is multiplied or divided by its own statistic."""
