@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.data import Augmentation, augment, draw_crops
+from experiments.data import Augmentation, augment, draw
 from idinit_jax.models import cifar_resnet
 
 BATCH = 128
@@ -31,7 +31,7 @@ def augment_by_slices(key: jax.Array, images: jax.Array) -> jax.Array:
         crop = jax.lax.dynamic_slice(image, start, images.shape[1:])
         return jnp.where(flip, crop[:, ::-1], crop)
 
-    crops = draw_crops(key, len(images), AUGMENTATION)
+    crops = draw(key, len(images), AUGMENTATION).crops
     return jax.vmap(cut)(padded, *crops).astype(jnp.float32)
 
 

@@ -77,7 +77,35 @@ class MLP:
     """Applied to every hidden layer."""
 
 
-Model = CifarResNet | ImageNetResNet | MLP
+@dataclass(frozen=True)
+class VisionTransformer:
+    """A Vision Transformer."""
+
+    size: Literal["Ti", "S", "B", "L"] = "Ti"
+    """Width, blocks and attention heads: 192, 12, 3; 384, 12, 6; 768, 12, 12; 1024, 24, 16."""
+    width: int | None = None
+    """Of the stream, a multiple of the heads; None for the size's."""
+    depth: int | None = None
+    """Blocks; None for the size's."""
+    heads: int | None = None
+    """Attention heads; None for the size's."""
+    patch: int = 4
+    """Side of a patch in pixels, a divisor of the image's."""
+    pooling: Literal["token", "mean"] = "mean"
+    """What the classifier sees: a class token, or the mean over patches."""
+    position: Literal["zero", "sincos"] = "zero"
+    """The position embedding: learned from zero, or fixed sines and cosines."""
+    dropout: float = 0.0
+    """Rate for single features."""
+    stochastic_depth: float = 0.0
+    """Rate at which a sample skips a branch of the last block; falls linearly to 0 at the first."""
+    scan: bool = True
+    """Whether blocks are scanned: compile time that does not grow with depth."""
+    remat: bool = False
+    """Whether the backward pass computes activations again: memory for time."""
+
+
+Model = CifarResNet | ImageNetResNet | MLP | VisionTransformer
 
 
 @dataclass(frozen=True)
@@ -115,6 +143,10 @@ class Data:
     """Pixels of padding before a random crop of the original size; 0 for no crop."""
     flip: bool = False
     """Whether half of the images are flipped left-right."""
+    distortions: int = 0
+    """RandAugment: random distortions an image, after crop and flip; 0 for none."""
+    magnitude: float = 9.0
+    """Of each distortion, 0 to 10."""
     train_examples: int | None = None
     """Train on the first so many images only; None for all."""
     validation: float = 0.0
@@ -141,6 +173,8 @@ class Optimization:
     """Epochs of linear warm-up, part of `epochs`."""
     label_smoothing: float = 0.0
     """Probability spread evenly over all classes."""
+    mixup: float = 0.0
+    """Blend pairs of images and labels by shares from Beta(mixup, mixup); 0 for none."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the computation; parameters and statistics stay float32."""
 

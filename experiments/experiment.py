@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from experiments.config import Execution, TrainConfig
+from experiments.config import Data, Execution, TrainConfig
 from experiments.data import Augmentation, DataInfo
 from experiments.evaluate import Evaluate, make_evaluation
 from experiments.feed import Feed
@@ -57,7 +57,7 @@ def set_up(config: TrainConfig, execution: Execution) -> Experiment:
             or the data, the network and the scheme do not go together.
     """
     mesh = Sharded(chosen_devices(execution.devices))
-    check_batch(config.data.batch_size, len(mesh.devices))
+    check_batch(config, len(mesh.devices))
     placement = PLACEMENTS[execution.parallel](mesh.devices)
     images = open_images(config, execution, mesh)
     steps = steps_per_epoch(images.info, config.data.batch_size)
@@ -83,11 +83,17 @@ def set_up(config: TrainConfig, execution: Execution) -> Experiment:
     )
 
 
-def check_batch(batch_size: int, devices: int) -> None:
-    """Raise ValueError unless every device gets the same number of images."""
+def check_batch(config: TrainConfig, devices: int) -> None:
+    """Raise ValueError unless every device gets as many images, and under mixup whole pairs."""
+    batch_size = config.data.batch_size
     if batch_size <= 0 or batch_size % devices:
         raise ValueError(
             f"--batch-size must be a positive multiple of the {devices} devices, got {batch_size}"
+        )
+    if config.optimization.mixup and batch_size % (2 * devices):
+        raise ValueError(
+            f"mixup pairs the images of each of the {devices} devices: --batch-size must be a "
+            f"multiple of {2 * devices}, got {batch_size}"
         )
 
 
@@ -109,8 +115,22 @@ def make_recipe(
         network=build_network(config, info.num_classes),
         optimizer=make_optimizer(config.optimization),
         schedule=relative_rate(config.optimization, total_steps, steps_per_epoch),
-        augmentation=Augmentation(info.mean, info.std, config.data.pad, config.data.flip),
+        augmentation=make_augmentation(config.data, info),
+        num_classes=info.num_classes,
         label_smoothing=config.optimization.label_smoothing,
+        mixup=config.optimization.mixup,
+    )
+
+
+def make_augmentation(data: Data, info: DataInfo) -> Augmentation:
+    """What is done to training images."""
+    return Augmentation(
+        mean=info.mean,
+        std=info.std,
+        pad=data.pad,
+        flip=data.flip,
+        distortions=data.distortions,
+        magnitude=data.magnitude,
     )
 
 

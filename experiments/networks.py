@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from experiments.config import CifarResNet, ImageNetResNet, TrainConfig
+from experiments.config import MLP, CifarResNet, ImageNetResNet, TrainConfig, VisionTransformer
 from idinit_jax import models
 
 ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh}
@@ -20,7 +20,7 @@ def build_network(config: TrainConfig, num_classes: int, axis_name: str | None =
     Args:
         config: the run.
         num_classes: width of the output.
-        axis_name: the pmap axis that batch statistics are averaged over, if any.
+        axis_name: the pmap axis that the batch is split over, if any.
 
     Returns:
         A module whose ``__call__(images, train)`` gives float32 logits (N, num_classes).
@@ -37,11 +37,28 @@ def build_network(config: TrainConfig, num_classes: int, axis_name: str | None =
             f"scheme {scheme!r} needs learned scalars on residual branches: a ResNet has them, "
             f"{type(model).__name__} has none; choose 'he' or 'idinit', or a ResNet"
         )
-    return models.MLP(
-        features=model.features,
+    if isinstance(model, MLP):
+        return models.MLP(model.features, num_classes, ACTIVATIONS[model.activation], dtype)
+    return _vit(model, num_classes, dtype, axis_name)
+
+
+def _vit(
+    model: VisionTransformer, num_classes: int, dtype: DTypeLike, axis_name: str | None
+) -> nn.Module:
+    given = {"width": model.width, "depth": model.depth, "heads": model.heads}
+    given = {name: value for name, value in given.items() if value is not None}
+    return models.ViT(
+        size=models.vit_size(model.size)._replace(**given),
+        patch=model.patch,
         num_classes=num_classes,
-        activation=ACTIVATIONS[model.activation],
+        pooling=model.pooling,
+        position=model.position,
+        dropout=model.dropout,
+        stochastic_depth=model.stochastic_depth,
         dtype=dtype,
+        axis_name=axis_name,
+        scan=model.scan,
+        remat=model.remat,
     )
 
 

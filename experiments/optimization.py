@@ -37,8 +37,8 @@ def relative_rate(recipe: Optimization, total_steps: int, steps_per_epoch: int) 
 
 
 def is_kernel(params: Any) -> Any:
-    """True for arrays of two or more axes: kernels decay; norms, biases and scalars do not."""
-    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+    """True for what Flax calls a kernel: kernels decay; norms, biases and embeddings do not."""
+    return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
 def make_optimizer(recipe: Optimization) -> optax.GradientTransformationExtraArgs:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from experiments.data import Augmentation, Crops, apply_crops, draw_crops
+from experiments.data import Augmentation, Draws, apply, draw
+from experiments.mixup import blend_neighbours, draw_share
 
 DEVICE_AXIS = "devices"
 
@@ -46,7 +47,7 @@ class StepMetrics(NamedTuple):
     """float32 scalars of one step, of the parameters before its update.
 
     Args:
-        loss: mean over the batch, label smoothing included.
+        loss: mean over the batch, mixup and label smoothing included.
         accuracy: share of the batch that is classified right.
         learning_rate: of this step.
         gradient_norm: global, before clipping.
@@ -62,6 +63,14 @@ class StepMetrics(NamedTuple):
     update_norm: jax.Array
 
 
+class StepKeys(NamedTuple):
+    """What a step draws from."""
+
+    augmentation: jax.Array
+    mixup: jax.Array
+    dropout: jax.Array
+
+
 class Recipe(NamedTuple):
     """What a step does, apart from the numbers it does it to.
 
@@ -70,7 +79,9 @@ class Recipe(NamedTuple):
         optimizer: from gradients to updates at a learning rate of -1.
         schedule: the learning rate of a step as a share of the run's highest.
         augmentation: from uint8 images to the network's input.
+        num_classes: of the labels.
         label_smoothing: probability spread evenly over all classes.
+        mixup: concentration of the shares by which neighbours are blended; 0 for none.
         axis_name: the pmap axis to average over; None where arrays are global.
     """
 
@@ -78,7 +89,9 @@ class Recipe(NamedTuple):
     optimizer: optax.GradientTransformationExtraArgs
     schedule: optax.Schedule
     augmentation: Augmentation
+    num_classes: int
     label_smoothing: float
+    mixup: float
     axis_name: str | None = None
 
 
@@ -115,11 +128,8 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch) -> tuple[TrainSt
     Returns:
         The next state, and the metrics of the step.
     """
-    inputs = augmented(recipe, state, batch)
     gradient = jax.value_and_grad(smoothed_loss, argnums=1, has_aux=True)
-    (loss, (accuracy, statistics)), grads = gradient(
-        recipe, state.params, state.statistics, inputs, batch.labels
-    )
+    (loss, (accuracy, statistics)), grads = gradient(recipe, state.params, state, batch)
     loss, accuracy, grads = mean_over_devices((loss, accuracy, grads), recipe.axis_name)
     learning_rate = state.learning_rate * recipe.schedule(state.step)
     ascent, opt_state = recipe.optimizer.update(grads, state.opt_state, state.params)
@@ -142,29 +152,55 @@ def train_step(recipe: Recipe, state: TrainState, batch: Batch) -> tuple[TrainSt
     return advance_if(finite & ~state.halted, updated, state), metrics
 
 
-def augmented(recipe: Recipe, state: TrainState, batch: Batch) -> jax.Array:
-    """The network's input at this step: float32, cropped and flipped by the step's own key."""
-    devices = 1 if recipe.axis_name is None else jax.lax.axis_size(recipe.axis_name)
-    key = jax.random.fold_in(state.key, state.step)
-    crops = draw_crops(key, devices * len(batch.labels), recipe.augmentation)
-    return apply_crops(batch.images, this_devices(crops, recipe.axis_name), recipe.augmentation)
-
-
 def smoothed_loss(
-    recipe: Recipe, params: Any, statistics: Any, inputs: jax.Array, labels: jax.Array
+    recipe: Recipe, params: Any, state: TrainState, batch: Batch
 ) -> tuple[jax.Array, tuple[jax.Array, Any]]:
-    """Mean cross-entropy against smoothed labels; beside it the accuracy and new statistics."""
-    variables = {"params": params, "batch_stats": statistics}
-    logits, new = recipe.network.apply(variables, inputs, train=True, mutable=["batch_stats"])
-    accuracy = (logits.argmax(-1) == labels).mean(dtype=jnp.float32)
-    return cross_entropy(recipe, logits, labels), (accuracy, new.get("batch_stats", {}))
+    """The loss of a step as a function of the parameters.
+
+    Returns:
+        The mean cross-entropy against the targets; beside it the accuracy and new statistics.
+    """
+    logits, new = recipe.network.apply(
+        {"params": params, "batch_stats": state.statistics},
+        augmented(recipe, state, batch),
+        train=True,
+        mutable=["batch_stats"],
+        rngs={"dropout": step_keys(state).dropout},
+    )
+    accuracy = (logits.argmax(-1) == batch.labels).mean(dtype=jnp.float32)
+    loss = cross_entropy(logits, targets_of(recipe, state, batch.labels))
+    return loss, (accuracy, new.get("batch_stats", {}))
 
 
-def cross_entropy(recipe: Recipe, logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Mean over the batch, against smoothed labels."""
-    targets = jax.nn.one_hot(labels, logits.shape[-1])
-    targets = optax.smooth_labels(targets, recipe.label_smoothing)
+def cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    """Mean over the batch; logits and probabilities (N, classes)."""
     return optax.softmax_cross_entropy(logits, targets).mean()
+
+
+def augmented(recipe: Recipe, state: TrainState, batch: Batch) -> jax.Array:
+    """The network's input at this step, float32 (N, H, W, C)."""
+    devices = 1 if recipe.axis_name is None else jax.lax.axis_size(recipe.axis_name)
+    draws = draw(step_keys(state).augmentation, devices * len(batch.labels), recipe.augmentation)
+    draws = this_devices(draws, recipe.axis_name)
+    return mixed(recipe, state, apply(batch.images, draws, recipe.augmentation))
+
+
+def targets_of(recipe: Recipe, state: TrainState, labels: jax.Array) -> jax.Array:
+    """The probabilities (N, classes) that the network should give at this step."""
+    targets = mixed(recipe, state, jax.nn.one_hot(labels, recipe.num_classes))
+    return optax.smooth_labels(targets, recipe.label_smoothing)
+
+
+def mixed(recipe: Recipe, state: TrainState, rows: jax.Array) -> jax.Array:
+    """Rows blended with their neighbours by this step's share, where the recipe has mixup."""
+    if not recipe.mixup:
+        return rows
+    return blend_neighbours(rows, draw_share(step_keys(state).mixup, recipe.mixup))
+
+
+def step_keys(state: TrainState) -> StepKeys:
+    """The random keys of the update from this state, the same on all devices."""
+    return StepKeys(*jax.random.split(jax.random.fold_in(state.key, state.step), 3))
 
 
 def advance_if(condition: jax.Array, new: TrainState, old: TrainState) -> TrainState:
@@ -178,9 +214,9 @@ def mean_over_devices(values: Any, axis_name: str | None) -> Any:
     return values if axis_name is None else jax.lax.pmean(values, axis_name)
 
 
-def this_devices(crops: Crops, axis_name: str | None) -> Crops:
+def this_devices(draws: Draws, axis_name: str | None) -> Draws:
     """This device's part of what was drawn for the whole batch."""
     if axis_name is None:
-        return crops
+        return draws
     index, devices = jax.lax.axis_index(axis_name), jax.lax.axis_size(axis_name)
-    return jax.tree.map(lambda x: x.reshape(devices, -1, *x.shape[1:])[index], crops)
+    return jax.tree.map(lambda x: jnp.stack(jnp.split(x, devices))[index], draws)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.sharded import Sharded, Split
-from experiments.step import Batch, Recipe, TrainState, augmented, cross_entropy
+from experiments.step import Batch, Recipe, TrainState, augmented, cross_entropy, targets_of
 from idinit_jax.signal import Meter, SignalReport, Statistics, make_meter
 
 Watch = Callable[[TrainState, Batch], SignalReport]
@@ -32,16 +32,15 @@ def make_watch(recipe: Recipe, mesh: Sharded, inputs: tuple[int, ...]) -> Watch:
         images = jax.ShapeDtypeStruct(inputs, jnp.float32)
         values = jax.eval_shape(recipe.network.init, jax.random.key(0), images)
 
-        def loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
-            return cross_entropy(recipe, logits, labels)
-
-        return make_meter(recipe.network, values, images, loss=loss, call_kwargs={"train": True})
+        return make_meter(
+            recipe.network, values, images, loss=cross_entropy, call_kwargs={"train": True}
+        )
 
     def statistics(state: TrainState, batch: Batch) -> Statistics:
         batch = jax.lax.with_sharding_constraint(batch, mesh.shardings[Split.ROWS])
         values = {"params": state.params, "batch_stats": state.statistics}
         arguments = meter().arguments(values, (augmented(recipe, state, batch),))
-        return meter().statistics(*arguments, (batch.labels,))
+        return meter().statistics(*arguments, (targets_of(recipe, state, batch.labels),))
 
     compiled = jax.jit(statistics, out_shardings=mesh.shardings[Split.WHOLE])
     return lambda state, batch: meter().report(compiled(state, batch))

@@ -5,14 +5,7 @@ What fits lives in memory (`load`), what does not is streamed (`train_stream`, `
 """
 
 from experiments.data.arrays import ArrayData, DataInfo, Dataset, split_validation
-from experiments.data.augmentation import (
-    Augmentation,
-    Crops,
-    apply_crops,
-    augment,
-    draw_crops,
-    normalize,
-)
+from experiments.data.augmentation import Augmentation, Draws, apply, augment, draw, normalize
 from experiments.data.catalogue import fits_in_memory, load
 from experiments.data.order import epoch_order
 from experiments.data.shrinking import shrink
@@ -29,14 +22,14 @@ __all__ = [
     "PADDING_LABEL",
     "ArrayData",
     "Augmentation",
-    "Crops",
     "DataInfo",
     "Dataset",
+    "Draws",
     "TextData",
-    "apply_crops",
+    "apply",
     "augment",
     "describe_stream",
-    "draw_crops",
+    "draw",
     "epoch_order",
     "evaluation_stream",
     "fits_in_memory",

@@ -1,4 +1,4 @@
-"""Random crops and flips on the device, inside the compiled step."""
+"""From uint8 images to a network's input, at random, on the device, inside the compiled step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,43 +9,52 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.data.arrays import DataInfo
+from experiments.data.crops import Crops, crop, draw_crops
+from experiments.data.randaugment import MAX_MAGNITUDE, Distortions, distort, draw_distortions
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Pad with zeros and crop back at random, flip left-right at random, normalize.
+    """Pad with zeros and crop back at random, flip, distort (RandAugment), normalize.
 
     Args:
         mean: per channel, in units where white is 1.
         std: per channel, likewise.
         pad: pixels added on each side before a crop of the original size; 0 for no crop.
-        flip: whether to flip half of the images.
+        flip: whether to flip half of the images left-right.
+        distortions: how many an image; 0 for none.
+        magnitude: of each distortion, 0 .. 10.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     pad: int = 0
     flip: bool = False
+    distortions: int = 0
+    magnitude: float = 9.0
 
     def __post_init__(self) -> None:
         if self.pad < 0:
             raise ValueError(f"pad must be 0 pixels or more, got {self.pad}")
+        if self.distortions < 0:
+            raise ValueError(f"an image has 0 distortions or more, got {self.distortions}")
+        if not 0 <= self.magnitude <= MAX_MAGNITUDE:
+            raise ValueError(f"magnitude must lie in 0 .. 10, got {self.magnitude}")
 
 
-class Crops(NamedTuple):
-    """One crop an image: shift int32 (N, 2) in -pad .. pad, down and right; flip bool (N,)."""
+class Draws(NamedTuple):
+    """All that is random about a batch, an entry for each image."""
 
-    shift: jax.Array
-    flip: jax.Array
+    crops: Crops
+    distortions: Distortions
 
 
 def augment(key: jax.Array, images: jax.Array, augmentation: Augmentation) -> jax.Array:
-    """Crop, flip and normalize a batch at random.
+    """Crop, flip, distort and normalize a batch at random.
 
-    out[n, i, j] = (padded[n, i + dy_n, j' + dx_n] / 255 - mean) / std with (dy, dx) uniform on
-    {-pad .. pad}^2, j' either j or its mirror image, and zero pixels outside of the image. The
-    values depend on the key and on the position in the batch, nothing else. To augment a shard of
-    a batch, draw for the whole batch (`draw_crops`) and apply the shard's part (`apply_crops`).
+    out = (distort(crop(image)) / 255 - mean) / std. The values depend on the key and on the
+    position in the batch, nothing else. To augment a shard of a batch, draw for the whole batch
+    (`draw`) and apply the shard's part (`apply`).
 
     Args:
         key: a random key.
@@ -59,44 +68,32 @@ def augment(key: jax.Array, images: jax.Array, augmentation: Augmentation) -> ja
     >>> float(augment(jax.random.key(0), images, Augmentation((0.5,), (0.5,))).mean())
     1.0
     """
-    return apply_crops(images, draw_crops(key, len(images), augmentation), augmentation)
+    return apply(images, draw(key, len(images), augmentation), augmentation)
 
 
-def draw_crops(key: jax.Array, batch_size: int, augmentation: Augmentation) -> Crops:
+def draw(key: jax.Array, batch_size: int, augmentation: Augmentation) -> Draws:
     """The random part of `augment` for a batch of `batch_size` images."""
-    shift_key, flip_key = jax.random.split(key)
-    pad = augmentation.pad
-    shift = jax.random.randint(shift_key, (batch_size, 2), -pad, pad + 1)
-    probability = 0.5 if augmentation.flip else 0.0
-    return Crops(shift, jax.random.bernoulli(flip_key, probability, (batch_size,)))
+    crop_key, distortion_key = jax.random.split(key)
+    return Draws(
+        draw_crops(crop_key, batch_size, augmentation.pad, augmentation.flip),
+        draw_distortions(distortion_key, batch_size, augmentation.distortions),
+    )
 
 
-def apply_crops(images: jax.Array, crops: Crops, augmentation: Augmentation) -> jax.Array:
-    """The deterministic part of `augment`: crop, flip and normalize as drawn."""
-    if augmentation.pad or augmentation.flip:
-        images = jax.vmap(_crop)(images, crops)
-    return _standardize(images, augmentation.mean, augmentation.std)
+def apply(images: jax.Array, draws: Draws, augmentation: Augmentation) -> jax.Array:
+    """The deterministic part of `augment`."""
+
+    def one(image: jax.Array, draws: Draws) -> jax.Array:
+        if augmentation.pad or augmentation.flip:
+            image = crop(image, draws.crops)
+        return distort(image, draws.distortions, augmentation.magnitude)
+
+    return _standardize(jax.vmap(one)(images, draws), augmentation.mean, augmentation.std)
 
 
 def normalize(images: jax.Array, info: DataInfo) -> jax.Array:
     """(images / 255 - mean) / std, float32, for evaluation; images uint8 (..., H, W, C)."""
     return _standardize(images, info.mean, info.std)
-
-
-def _crop(image: jax.Array, crop: Crops) -> jax.Array:
-    # Shift and flip as one gather of row and column indices: on CPU faster than slices of a padded
-    # copy (benchmarks/data_augmentation.py).
-    height, width, _ = image.shape
-    columns = jnp.arange(width)
-    rows = jnp.arange(height) + crop.shift[0]
-    columns = jnp.where(crop.flip, columns[::-1], columns) + crop.shift[1]
-    inside = _within(rows, height)[:, None] & _within(columns, width)[None, :]
-    pixels = image[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)[None, :]]
-    return jnp.where(inside[:, :, None], pixels, jnp.zeros((), image.dtype))
-
-
-def _within(index: jax.Array, size: int) -> jax.Array:
-    return (index >= 0) & (index < size)
 
 
 def _standardize(images: jax.Array, mean: Sequence[float], std: Sequence[float]) -> jax.Array:

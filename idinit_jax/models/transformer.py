@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
+from idinit_jax.models.dropout import drop
 from idinit_jax.models.norm import normalize
 
 
@@ -40,6 +41,7 @@ class TransformerBlock(nn.Module):
         stochastic_depth: rate at which a sample skips a branch in the last block of the network, in
             [0, 1); it grows linearly from 0 in the first block (Huang et al. 2016, section 3).
         dtype: of the computation; parameters are float32.
+        axis_name: the pmap axis that the batch is split over, if any.
         hidden_init: initializer of query, key, value and of the first dense kernel.
         tail_init: initializer of the attention output and of the second dense kernel.
     """
@@ -49,6 +51,7 @@ class TransformerBlock(nn.Module):
     dropout: float = 0.0
     stochastic_depth: float = 0.0
     dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
     hidden_init: Initializer = nn.initializers.lecun_normal()
     tail_init: Initializer = nn.initializers.lecun_normal()
 
@@ -100,12 +103,12 @@ class TransformerBlock(nn.Module):
 
     def drop(self, x: jax.Array, train: bool) -> jax.Array:
         """Dropout of single features."""
-        return nn.Dropout(self.dropout, deterministic=not train)(x)
+        if not train or self.dropout == 0.0:
+            return x
+        return drop(self.make_rng("dropout"), x, self.dropout, x.shape[1:], self.axis_name)
 
     def drop_samples(self, x: jax.Array, rate: jax.Array, train: bool) -> jax.Array:
         """Drop the branch of whole samples, keeping its mean."""
         if not train or self.stochastic_depth == 0.0:
             return x
-        shape = (x.shape[0],) + (1,) * (x.ndim - 1)
-        kept = jax.random.bernoulli(self.make_rng("dropout"), 1.0 - rate, shape)
-        return jnp.where(kept, x / (1.0 - rate).astype(x.dtype), jnp.zeros_like(x))
+        return drop(self.make_rng("dropout"), x, rate, (1,) * (x.ndim - 1), self.axis_name)

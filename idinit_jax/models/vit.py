@@ -9,6 +9,7 @@ from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
 from idinit_jax.initializers.arguments import check_choice
+from idinit_jax.models.dropout import drop
 from idinit_jax.models.norm import normalize
 from idinit_jax.models.stacking import run_blocks
 from idinit_jax.models.transformer import TransformerBlock, TransformerSize, check_size
@@ -82,6 +83,7 @@ class ViT(nn.Module):
         dropout: rate, see `TransformerBlock`; also after the position embedding.
         stochastic_depth: rate in the last block, see `TransformerBlock`.
         dtype: of the computation; parameters are float32 and so is the output.
+        axis_name: the pmap axis that the batch is split over, if any.
         scan: whether the blocks are scanned, see `run_blocks`.
         remat: whether the blocks recompute their activations in the backward pass.
         stem_init: initializer of the patch embedding's kernel.
@@ -108,6 +110,7 @@ class ViT(nn.Module):
     dropout: float = 0.0
     stochastic_depth: float = 0.0
     dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
     scan: bool = False
     remat: bool = False
     stem_init: Initializer = nn.initializers.lecun_normal()
@@ -124,13 +127,15 @@ class ViT(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         x = self.embed(x.astype(self.dtype))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        if train and self.dropout:
+            x = drop(self.make_rng("dropout"), x, self.dropout, x.shape[1:], self.axis_name)
         make_block = functools.partial(
             TransformerBlock,
             heads=self.size.heads,
             dropout=self.dropout,
             stochastic_depth=self.stochastic_depth,
             dtype=self.dtype,
+            axis_name=self.axis_name,
             hidden_init=self.hidden_init,
             tail_init=self.tail_init,
         )

@@ -1,5 +1,6 @@
 """Closed forms of the recipe: schedule, decay, momentum and clipping."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -15,17 +16,25 @@ INFO = DataInfo("noise", 10, (2, 2, 1), 32, 8, (0.5,), (0.25,))
 
 PARAMS = {
     "conv": {"kernel": jnp.full((3, 3, 2, 4), 2.0), "bias": jnp.full((4,), 2.0)},
-    "norm": {"scale": jnp.full((4,), 2.0), "bias": jnp.full((4,), 2.0)},
+    "norm": {"scale": jnp.full((3, 4), 2.0), "bias": jnp.full((3, 4), 2.0)},
     "multiplier": jnp.float32(2.0),
 }
 ZERO = {
     "conv": {"kernel": jnp.zeros((3, 3, 2, 4)), "bias": jnp.zeros((4,))},
-    "norm": {"scale": jnp.zeros((4,)), "bias": jnp.zeros((4,))},
+    "norm": {"scale": jnp.zeros((3, 4)), "bias": jnp.zeros((3, 4))},
     "multiplier": jnp.float32(0.0),
 }
 
 
+def full(value: float) -> dict[str, jax.Array]:
+    return {"kernel": jnp.full((2, 2), value)}
+
+
+WEIGHT = full(1.0)
+
+
 def test_only_kernels_decay() -> None:
+    """Also where the layers of a scan are stacked, and their norms have two axes."""
     assert is_kernel(PARAMS) == {
         "conv": {"kernel": True, "bias": False},
         "norm": {"scale": False, "bias": False},
@@ -51,30 +60,26 @@ def test_sgd_is_nesterov_momentum() -> None:
     """Two steps of a constant gradient g: g (1 + m), then g (1 + m + m^2)."""
     recipe = Optimization(weight_decay=0.0, momentum=0.5, clip=None)
     transformation = make_optimizer(recipe)
-    weight, gradient = jnp.ones((2, 2)), jnp.full((2, 2), 3.0)
-    state = transformation.init(weight)
-    first, state = transformation.update(gradient, state, weight)
-    second, state = transformation.update(gradient, state, weight)
-    np.testing.assert_allclose(first, 3 * 1.5, rtol=1e-6)
-    np.testing.assert_allclose(second, 3 * 1.75, rtol=1e-6)
+    state = transformation.init(WEIGHT)
+    first, state = transformation.update(full(3.0), state, WEIGHT)
+    second, state = transformation.update(full(3.0), state, WEIGHT)
+    np.testing.assert_allclose(first["kernel"], 3 * 1.5, rtol=1e-6)
+    np.testing.assert_allclose(second["kernel"], 3 * 1.75, rtol=1e-6)
 
 
 def test_clipping_bounds_the_gradient_before_anything_else() -> None:
     recipe = Optimization(weight_decay=0.0, momentum=0.0, clip=10.0)
     transformation = make_optimizer(recipe)
-    weight = jnp.ones((2, 2))
-    ascent, _ = transformation.update(jnp.full((2, 2), 1e8), transformation.init(weight), weight)
+    ascent, _ = transformation.update(full(1e8), transformation.init(WEIGHT), WEIGHT)
     assert float(optax.tree.norm(ascent)) == pytest.approx(10.0, rel=1e-5)
 
 
 def test_adam_is_indifferent_to_the_scale_of_the_gradient() -> None:
     recipe = Optimization(optimizer="adamw", weight_decay=0.0, clip=None)
     transformation = make_optimizer(recipe)
-    weight = jnp.ones((2, 2))
     for scale in (1e-2, 1e2):
-        gradient = jnp.full((2, 2), scale)
-        ascent, _ = transformation.update(gradient, transformation.init(weight), weight)
-        np.testing.assert_allclose(ascent, 1.0, rtol=1e-4)
+        ascent, _ = transformation.update(full(scale), transformation.init(WEIGHT), WEIGHT)
+        np.testing.assert_allclose(ascent["kernel"], 1.0, rtol=1e-4)
 
 
 def test_warm_up_then_cosine() -> None:

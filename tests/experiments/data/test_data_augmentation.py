@@ -12,9 +12,9 @@ from scipy import stats
 from experiments.data import (
     Augmentation,
     DataInfo,
-    apply_crops,
+    apply,
     augment,
-    draw_crops,
+    draw,
     load,
     normalize,
 )
@@ -52,7 +52,7 @@ def test_equals_padding_cutting_and_mirroring(case, flip, seed):
     images = noise(6, height, width, channels)
     key = jax.random.key(seed)
     augmentation = Augmentation(MEAN[:channels], STD[:channels], pad, flip)
-    crops = draw_crops(key, 6, augmentation)
+    crops = draw(key, 6, augmentation).crops
     expected = np.stack(
         [
             padded_crop(image, np.asarray(shift), bool(mirrored), pad)
@@ -67,7 +67,7 @@ def test_equals_padding_cutting_and_mirroring(case, flip, seed):
 
 def test_shifts_and_flips_are_uniform_and_independent(key):
     # Chi-square over the 9 x 9 x 2 joint outcomes of 81,000 draws; false alarms: 1e-6.
-    shift, flip = draw_crops(key, 81_000, BOTH)
+    shift, flip = draw(key, 81_000, BOTH).crops
     outcome = ((np.asarray(shift) + 4) @ [9, 1]) * 2 + np.asarray(flip)
     counts = np.bincount(outcome, minlength=162)
     assert len(counts) == 162
@@ -81,7 +81,7 @@ def test_pixels_from_outside_are_black(key):
     inside = np.isclose(result, (1 - np.asarray(MEAN)) / STD, atol=1e-6).all(axis=-1)
     assert (outside ^ inside).all()
     # A shift by (dy, dx) brings in 64 - (8 - |dy|)(8 - |dx|) pixels from outside.
-    kept = np.prod(8 - np.abs(np.asarray(draw_crops(key, 16, BOTH).shift)), axis=-1)
+    kept = np.prod(8 - np.abs(np.asarray(draw(key, 16, BOTH).crops.shift)), axis=-1)
     np.testing.assert_array_equal(inside.sum(axis=(1, 2)), kept)
 
 
@@ -116,9 +116,8 @@ def test_raw_keys_are_accepted(key):
 
 def test_a_shard_of_the_batch_gets_its_part_of_the_draw(key):
     images = jnp.asarray(noise(16, 8, 8, 3))
-    crops = draw_crops(key, 16, BOTH)
-    part = jax.tree.map(lambda leaf: leaf[4:8], crops)
-    shard = jax.jit(apply_crops, static_argnums=2)(images[4:8], part, BOTH)
+    part = jax.tree.map(lambda leaf: leaf[4:8], draw(key, 16, BOTH))
+    shard = jax.jit(apply, static_argnums=2)(images[4:8], part, BOTH)
     np.testing.assert_array_equal(shard, jitted_augment(key, images, BOTH)[4:8])
 
 
@@ -134,6 +133,14 @@ def test_eight_devices_give_the_values_of_one_without_communication(key):
     np.testing.assert_array_equal(result, jitted_augment(key, images, BOTH))
 
 
-def test_negative_pad_is_refused():
-    with pytest.raises(ValueError, match="pad must be 0 pixels or more, got -1"):
-        Augmentation(MEAN, STD, pad=-1)
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"pad": -1}, "pad must be 0 pixels or more, got -1"),
+        ({"distortions": -2}, "0 distortions or more, got -2"),
+        ({"magnitude": 11.0}, r"magnitude must lie in 0 .. 10, got 11.0"),
+    ],
+)
+def test_impossible_augmentations_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        Augmentation(MEAN, STD, **wrong)
