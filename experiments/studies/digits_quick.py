@@ -1,33 +1,18 @@
-"""A multilayer perceptron and a small residual network on the bundled digits: needs no download."""
+"""Multilayer perceptrons and a small residual network on the bundled digits: needs no download."""
 
 import dataclasses
 
-from experiments.compare.study import Budget, Candidate, Study, Variant
-from experiments.config import (
-    MLP,
-    CifarResNet,
-    Data,
-    Initialization,
-    Model,
-    Optimization,
-    TrainConfig,
-)
+from experiments.compare.candidates import HE, IDINIT, ORTHOGONAL, XAVIER
+from experiments.compare.study import Budget, Study, Variant
+from experiments.config import MLP, CifarResNet, Data, Model, Optimization, TrainConfig
 
 
 def network(name: str, model: Model, epochs: float) -> Variant:
     """A network on digits, trained with SGD."""
     data = Data(dataset="digits", batch_size=64)
-    return Variant(
-        name, TrainConfig(model, data=data, optimization=Optimization(epochs=epochs), log_steps=1)
-    )
+    recipe = Optimization(epochs=epochs)
+    return Variant(name, TrainConfig(model, data=data, optimization=recipe, log_steps=1))
 
-
-CANDIDATES = (
-    Candidate("He", Initialization("he")),
-    Candidate("Xavier", Initialization("xavier")),
-    Candidate("orthogonal", Initialization("orthogonal")),
-    Candidate("IDInit", Initialization("idinit")),
-)
 
 FULL = Budget(
     variants=(
@@ -35,7 +20,7 @@ FULL = Budget(
         network("MLP of 21 layers", MLP(features=(64,) * 20), epochs=20),
         network("ResNet-14 without norms", CifarResNet(depth=14, norm="none"), epochs=10),
     ),
-    candidates=CANDIDATES,
+    candidates=(HE, XAVIER, ORTHOGONAL, IDINIT),
     learning_rates=(0.003, 0.01, 0.03, 0.1, 0.3),
     seeds=5,
     tuning_seeds=3,
@@ -50,7 +35,7 @@ STUDY = Study(
     smoke=dataclasses.replace(
         FULL,
         variants=(network("MLP of 3 layers", MLP(features=(32, 32)), epochs=2),),
-        candidates=(CANDIDATES[0], CANDIDATES[-1]),
+        candidates=(HE, IDINIT),
         learning_rates=(0.01, 0.1),
         seeds=2,
         tuning_seeds=1,
