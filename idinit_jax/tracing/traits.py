@@ -56,7 +56,7 @@ def traits_of(
         kept |= Trait.STATISTIC
     if normalizes(node, data, traits, shapes):
         scaled = any(Trait.STATISTIC | Trait.SCALED in one for one in every)
-        kept = (kept | Trait.NORMALIZED) & ~(Trait.STATISTIC | Trait.REDUCED)
+        kept = (kept | Trait.NORMALIZED) & ~(Trait.STATISTIC | Trait.REDUCED | Trait.SCALED)
         kept |= Trait.SCALED if scaled else Trait.NONE
     if node.operation == "div" and len(data) == 2 and all(Trait.STATISTIC in one for one in every):
         kept &= ~Trait.STATISTIC  # without a unit it compares responses, it does not normalize

@@ -131,3 +131,23 @@ def haiku_resnet_18():
         },
         8,
     )
+
+
+@entry
+def haiku_function_without_a_random_key():
+    def apply(x, is_training):
+        x = hk.BatchNorm(True, True, 0.9, name="norm")(hk.Linear(6, name="first")(x), is_training)
+        x = x + hk.Linear(6, name="tail")(jax.nn.relu(hk.Linear(7, name="hidden")(x)))
+        return hk.Linear(2, name="last")(x)
+
+    expected = {
+        "first/w": "stem io",
+        "hidden/w": "hidden io >relu",
+        "tail/w": "tail io",
+        "last/w": "head io",
+        "norm/scale": "norm_scale",
+        "norm/offset": "norm_bias",
+        "*/b": "bias",
+    }
+    model = hk.without_apply_rng(hk.transform_with_state(apply))
+    return Entry(model, (shape(4, 5), True), expected, 1)
