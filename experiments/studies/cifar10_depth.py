@@ -42,7 +42,7 @@ STUDY = Study(
         FULL,
         variants=tuple(map(small, DEPTHS)),
         candidates=(HE, ZERO_GAMMA, IDINIT_LITERAL, IDINIT),
-        learning_rates=(0.03, 0.1, 0.3),
+        learning_rates=(0.01, 0.03, 0.1, 0.3),
         validation=0.03,
         targets=(0.2, 0.3),
         loss_epochs=(1.0,),

@@ -37,7 +37,6 @@ STUDY = Study(
                 "ResNet-20", CifarResNet(depth=20, width=8, scan=True), images=5000, epochs=3
             ),
         ),
-        learning_rates=(0.03, 0.1, 0.3),
         validation=0.05,
         targets=(0.3, 0.4),
         loss_epochs=(1.0,),

@@ -39,7 +39,6 @@ STUDY = Study(
             ),
         ),
         candidates=FULL.candidates[:6],
-        learning_rates=(0.03, 0.1, 0.3),
         validation=0.05,
         targets=(0.3, 0.4),
         loss_epochs=(1.0,),
