@@ -14,6 +14,7 @@ from jax import numpy as jnp
 from jax.extend import core
 from jax.interpreters import partial_eval
 
+from idinit_jax.schemes.paths import paths_of
 from idinit_jax.schemes.stream import is_traced
 from idinit_jax.tracing.frameworks import Model, PyTree
 
@@ -47,11 +48,15 @@ def own_start(model: Model, key: jax.Array, wanted: Sequence[bool]) -> tuple[lis
 
 
 def _without_values(model: Model, wanted: Sequence[bool]) -> tuple[list[Any], PyTree]:
-    if any(wanted) or jax.tree.leaves(model.state):
+    kept = [path for path, flag in zip(paths_of(model.params), wanted, strict=True) if flag]
+    kept += [path for path in paths_of(model.state) if path]
+    if kept:
+        more = f" and {len(kept) - 5} more" if len(kept) > 5 else ""
         raise ValueError(
-            f"the {model.framework} model holds shapes only, so its own start, which its state and"
-            " parameters without a rule would keep, is not known; give a model with values, or"
-            " overrides for those parameters"
+            f"the {model.framework} model holds shapes only, so the start that it gives itself is"
+            f" not known; {', '.join(kept[:5])}{more} would keep it. Make the model with values, a"
+            " large one under the same jit as initialize, which leaves out its own draws; or give"
+            " overrides for parameters. plan and explain need no values"
         )
     return [None] * len(wanted), model.state
 

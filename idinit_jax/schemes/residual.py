@@ -17,7 +17,8 @@ from idinit_jax.schemes.scheme import Scheme, register, rule
 from idinit_jax.tracing.graph import Kernel, ModelGraph
 
 _ADVICE = (
-    "insert_multipliers or insert_fixup gives a model multipliers that it lacks; idinit needs none."
+    "Put them in, starting at 0: variables = initialize(model, key, x, scheme='he');"
+    " apply, params = insert_multipliers(model, variables, x). The scheme idinit needs none."
 )
 
 

@@ -13,7 +13,7 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import idinit_jax
-from idinit_jax.schemes import explain, initialize
+from idinit_jax.schemes import explain, initialize, plan
 from idinit_jax.schemes import own as own_module
 from idinit_jax.schemes.own import uniform_outputs
 
@@ -309,3 +309,38 @@ def test_the_default_device_in_context_is_respected(scheme):
     with jax.default_device(device):
         made = initialize(Residual(), KEY, X, scheme=scheme)
     assert all(leaf.devices() == {device} for leaf in jax.tree.leaves(made["params"]))
+
+
+class Normalized(nnx.Module):
+    """A model with state: batch statistics and a random key."""
+
+    def __init__(self, rngs):
+        self.first = nnx.Linear(8, 8, rngs=rngs)
+        self.norm = nnx.BatchNorm(8, rngs=rngs)
+        self.dropout = nnx.Dropout(0.5, rngs=rngs)
+        self.last = nnx.Linear(8, 4, rngs=rngs)
+
+    def __call__(self, x):
+        return self.last(self.dropout(nnx.relu(self.norm(self.first(x)))))
+
+
+def test_nnx_state_is_not_made_up_from_shapes():
+    model = nnx.eval_shape(lambda: Normalized(nnx.Rngs(0)))
+    assert plan(model, X).parameters == 2 * 8 + 8 * 8 + 8 + 8 * 4 + 4
+    with pytest.raises(ValueError, match=r"holds shapes only.*norm/mean.*plan and explain"):
+        initialize(model, KEY, X)
+
+
+def test_an_nnx_model_that_is_made_under_jit_is_the_same():
+    made = nnx.jit(lambda key: initialize(Normalized(nnx.Rngs(0)), key, X))(KEY)
+    eager = initialize(Normalized(nnx.Rngs(0)), KEY, X)
+    jax.tree.map(
+        np.testing.assert_array_equal, nnx.state(made, nnx.Param), nnx.state(eager, nnx.Param)
+    )
+    np.testing.assert_array_equal(made.norm.var[...], np.ones(8))
+
+
+@pytest.mark.parametrize("scheme", ["skipinit", "rezero"])
+def test_a_model_without_multipliers_is_told_how_to_get_them(scheme):
+    with pytest.raises(ValueError, match=r"dense_0/kernel.*apply, params = insert_multipliers"):
+        initialize(Residual(), KEY, X, scheme=scheme)
