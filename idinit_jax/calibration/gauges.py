@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from idinit_jax.calibration.proportion import Proportion, proportions
 from idinit_jax.calibration.report import NOT_SELECTED
 from idinit_jax.calibration.slots import Meter, meter
 from idinit_jax.tracing.flatten import StraightLine, flatten
 from idinit_jax.tracing.graph import Kernel, ModelGraph, Parameter
 from idinit_jax.tracing.program import Site
+from idinit_jax.tracing.proportion import Proportion, proportions
 
 Where = Callable[[Kernel], bool]
 _HIDDEN = "the model uses it through arithmetic in which its scale is lost"

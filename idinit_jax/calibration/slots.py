@@ -4,10 +4,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from jax.extend import core
 
-from idinit_jax.tracing.flatten import called_jaxpr, open_jaxpr
 from idinit_jax.tracing.program import Program, Site
+from idinit_jax.tracing.surroundings import surroundings
 
 
 class Meter(NamedTuple):
@@ -46,26 +45,3 @@ def meter(
         return None
     slots = np.arange(layers).reshape(lengths)
     return Meter(site, np.broadcast_to(slots, turns), size)
-
-
-def surroundings(program: Program, site: Site) -> tuple[dict[Site, int], core.JaxprEqn]:
-    """The lengths of the scans around a site, outermost first, and the equation at it."""
-    scans: dict[Site, int] = {}
-    jaxpr = open_jaxpr(program.jaxpr)
-    for end in range(1, len(site), 2):
-        equation = jaxpr.eqns[site[end - 1]]
-        if equation.primitive.name == "scan":
-            scans[site[:end]] = equation.params["length"]
-        jaxpr = open_jaxpr(_entered(equation, site[end]))
-    return scans, jaxpr.eqns[site[-1]]
-
-
-def _entered(equation: core.JaxprEqn, number: int) -> core.ClosedJaxpr | core.Jaxpr:
-    """The sub-jaxpr of this number."""
-    kind, params = equation.primitive.name, equation.params
-    if kind == "cond":
-        return params["branches"][number]
-    body = params["body_jaxpr"] if kind == "while" else params.get("jaxpr", called_jaxpr(equation))
-    if body is None:
-        raise ValueError(f"cannot look inside {kind}")
-    return body

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from idinit_jax.calibration.proportion import MOVES, Proportion, proportions
-from idinit_jax.calibration.slots import surroundings
 from idinit_jax.tracing.flatten import LAYER_SLICE, Node, StraightLine, flatten
 from idinit_jax.tracing.graph import ModelGraph, Parameter, ResidualSum
 from idinit_jax.tracing.program import Site
-from idinit_jax.tracing.reach import reached
+from idinit_jax.tracing.proportion import MOVES, Proportion, proportions
+from idinit_jax.tracing.reach import data_reach, reached
+from idinit_jax.tracing.surroundings import surroundings
 
 
 class Place(NamedTuple):
@@ -110,7 +110,7 @@ def _without_bias(line: StraightLine, graph: ModelGraph) -> Iterator[tuple[Site,
         for use in kernel.uses
         if use.role not in ("stem", "embedding")
     }
-    of_data, found = reached(line, list(line.inputs)), proportions(line)
+    of_data, found = data_reach(line).is_data, proportions(line)
     for node in line.nodes:
         name = kernels.get(node.site) or _activation(node, line)
         signals = [index for index, value in enumerate(node.inputs) if of_data[value]]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from idinit_jax.tracing import gates
-from idinit_jax.tracing.flatten import StraightLine
+from idinit_jax.tracing.flatten import Node, StraightLine
 from idinit_jax.tracing.flow import Flow
 
 _FIRST, _SECOND, _BOTH = 1, 2, 3
@@ -73,18 +73,28 @@ def meet(
     return None
 
 
-def reads_apart(line: StraightLine, meeting: Meeting) -> bool:
-    """Whether the two sides take different positions of the ancestor, such as two time steps."""
+def reads_apart(line: StraightLine, meeting: Meeting) -> list[int]:
+    """The pieces of the ancestor that the two sides take, if they take no piece both."""
     taken: dict[int, set[object]] = {_FIRST: set(), _SECOND: set()}
+    pieces = []
     for value, side in meeting.sides.items():
         producer = line.producers[value]
         if value != meeting.ancestor and producer is not None:
             node = line.nodes[producer]
             if meeting.ancestor in node.inputs:
-                picks = node.operation == "slice" and 1 in line.shapes[value]
-                taken[side].add(tuple(node.params["start_indices"]) if picks else None)
+                taken[side].add(_start(node, value))
+                pieces.append(value)
     both = taken[_FIRST] | taken[_SECOND]
-    return None not in both and all(taken.values()) and not taken[_FIRST] & taken[_SECOND]
+    apart = None not in both and all(taken.values()) and not taken[_FIRST] & taken[_SECOND]
+    return pieces if apart else []
+
+
+def _start(node: Node, value: int) -> object:
+    """Where the piece that a node cuts out begins; None if it cuts out none."""
+    if node.operation == "slice":
+        return tuple(node.params["start_indices"])
+    return node.outputs.index(value) if node.operation == "split" else None
+
 
 
 def ancestors(line: StraightLine, flow: Flow, value: int, down_to: int) -> list[int]:
@@ -135,3 +145,14 @@ def ways_from(
             any(ways[parent].carried for parent in before if parent in carrying),
         )
     return ways
+
+
+def kernels_before(line: StraightLine, flow: Flow) -> list[int]:
+    """Kernels on the longest path to each value, every loop turned once."""
+    depth = [0] * len(line.shapes)
+    for index, node in enumerate(line.nodes):
+        reaching = [depth[value] for value in node.inputs if flow.is_data[value]]
+        here = max(reaching, default=0) + (index in flow.by_node)
+        for value in node.outputs:
+            depth[value] = here
+    return depth

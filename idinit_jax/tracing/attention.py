@@ -114,6 +114,11 @@ def _step_back(
         return None
     if node.operation == "transpose":
         return operands[0], node.params["permutation"][axis]
+    if node.operation == "squeeze":
+        kept = [here for here in _axes(line, operands[0]) if here not in node.params["dimensions"]]
+        return operands[0], kept[axis]
+    if node.operation == "broadcast_in_dim" and axis in node.params["broadcast_dimensions"]:
+        return operands[0], node.params["broadcast_dimensions"].index(axis)
     same = [read for read in operands if line.shapes[read] == shape]
     if same:
         return same[0], axis
@@ -127,6 +132,10 @@ def _step_back(
         )
         return (operands[0], inside[-1]) if inside else None
     return None
+
+
+def _axes(line: StraightLine, value: int) -> range:
+    return range(len(line.shapes[value]))
 
 
 def _side_of(line: StraightLine, node: Node, axis: int) -> int:

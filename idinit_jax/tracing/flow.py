@@ -16,6 +16,9 @@ from idinit_jax.tracing.reach import data_reach, is_bool, is_real
 from idinit_jax.tracing.traits import Trait, continuous, main_operand, normalizes, traits_of
 from idinit_jax.tracing.weights import Weights
 
+# What parameters do to the signal where they meet it; a contraction that sums nothing multiplies.
+_MEETINGS = {"sub": "add", "add_any": "add", "div": "mul", "dot_general": "mul"}
+
 
 class Effect(NamedTuple):
     """A parameter that meets the data outside of a contraction."""
@@ -269,7 +272,7 @@ class _Analysis:
     def meet(self, index: int, node: Node, data: list[int], weight: int) -> None:
         """A parameter enters the signal by arithmetic, concatenation or selection."""
         partner = continuous(data, self.traits)[0] if data else weight
-        how = {"sub": "add", "add_any": "add", "div": "mul"}.get(node.operation, node.operation)
+        how = _MEETINGS.get(node.operation, node.operation)
         for single in self.lineages[weight]:
             self.effects.append(
                 Effect(

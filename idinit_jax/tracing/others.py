@@ -76,6 +76,8 @@ def kind_of(effect: Effect) -> tuple[ParameterKind, str]:
         return "kernel_scale", "rescales a kernel before its use"
     if effect.how == "mul" and effect.lineage.root:
         return "norm_scale", "the signal is divided by its root: a running variance"
+    if effect.how == "mul" and Trait.DISCRETE in effect.traits:
+        return "class_token", "placed where a mask is set"
     if effect.how == "mul":
         if normed and Trait.SCALED not in effect.traits:
             return "norm_scale", "multiplies a normalized signal"

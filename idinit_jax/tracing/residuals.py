@@ -1,6 +1,8 @@
 """Residual sums: which operand of an addition is the branch, which the shortcut, what ends it."""
 
+import functools
 import math
+import operator
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -68,7 +70,8 @@ class _Finder:
         self.line, self.flow = line, flow
         self.readers = readers(line)
         self.outputs = set(line.outputs)
-        inputs = [value for value in line.inputs if flow.sources[value]]
+        self.entering = _entering(line, flow)
+        inputs = [value for value in line.inputs if flow.sources[value] & self.entering]
         largest = max(inputs, key=lambda value: math.prod(line.shapes[value]), default=None)
         self.main_input = flow.sources[largest] if largest is not None else 0
         self.candidates: dict[int, _Candidate] = {}
@@ -80,7 +83,7 @@ class _Finder:
         operands = self.line.nodes[index].inputs
         streams = self.streams(*operands)
         meeting = self.meet(*streams)
-        if meeting is None or ancestry.reads_apart(self.line, meeting):
+        if meeting is None:
             return None
         ancestor = meeting.ancestor
         ways = ancestry.ways_from(self.line, self.flow, ancestor, meeting.sides)
@@ -88,6 +91,8 @@ class _Finder:
         if branch is None or streams[branch] != operands[branch]:
             return None
         shortcut = streams[1 - branch]
+        if self.reads_apart(meeting, ways[operands[branch]]):
+            return None
         if ways[shortcut].mixes or not self.carries_signal(shortcut, operands[branch], ways):
             return None
         if ways[shortcut].longest and not self.is_alternative(operands[branch], ancestor, ways):
@@ -98,6 +103,12 @@ class _Finder:
     def meet(self, first: int, second: int) -> Meeting | None:
         """Where two values come from; a condition that both depend on does not count."""
         return ancestry.meet(self.line, self.flow, first, second, self.main_input)
+
+    def reads_apart(self, meeting: Meeting, branch: Ways) -> bool:
+        """Whether the operands come from different time steps, or gate and signal of one kernel."""
+        pieces = ancestry.reads_apart(self.line, meeting)
+        steps = all(1 in self.line.shapes[piece] for piece in pieces)
+        return bool(pieces) and (steps or not branch.carried)
 
     def streams(self, first: int, second: int) -> tuple[int, int]:
         """The operands; of x + f(x) only x where the other operand branches off before it.
@@ -152,7 +163,10 @@ class _Finder:
         )
 
     def carries_signal(self, shortcut: int, branch: int, ways: dict[int, Ways]) -> bool:
-        """A projected condition that is added to the signal is no shortcut of it."""
+        """A mask, or a projected condition that is added to the signal, is no shortcut of it."""
+        sources = self.flow.sources[shortcut]
+        if sources and not sources & self.entering:
+            return False
         if ways[shortcut].longest == 0:
             return True
         if Trait.EXPANDED in self.flow.traits[shortcut]:
@@ -273,6 +287,13 @@ class _Finder:
         shortcut = operands[1 - inner.branch_operand]
         reached = outer.cone.get(shortcut)
         return [shortcut] if reached is not None and reached.longest else list(operands)
+
+
+def _entering(line: StraightLine, flow: Flow) -> int:
+    """Bits of the inputs that a first kernel reads; those of masks are not among them."""
+    depth = ancestry.kernels_before(line, flow)
+    first = [use.data for use in flow.contractions if depth[use.data] == 0]
+    return functools.reduce(operator.or_, (flow.sources[value] for value in first), 0)
 
 
 def _is_even(node: Node) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Container, Sequence
 from typing import NamedTuple
 
+from idinit_jax.tracing import ancestry
 from idinit_jax.tracing.contraction import LOOKUPS
 from idinit_jax.tracing.flatten import StraightLine
 from idinit_jax.tracing.flow import Flow
@@ -141,7 +142,7 @@ def _spanning(sums: Sequence[Sum]) -> set[int]:
 
 
 def _positions(line: StraightLine, flow: Flow) -> list[Position]:
-    depth = _kernels_before(line, flow)
+    depth = ancestry.kernels_before(line, flow)
     before = reached(line, [use.output for use in flow.contractions])
     after, after_last_turn = (_any_after(line, flow, turns) for turns in (True, False))
     return [
@@ -154,17 +155,6 @@ def _positions(line: StraightLine, flow: Flow) -> list[Position]:
         )
         for use in flow.contractions
     ]
-
-
-def _kernels_before(line: StraightLine, flow: Flow) -> list[int]:
-    """Kernels on the longest path to each value, every loop turned once."""
-    depth = [0] * len(line.shapes)
-    for index, node in enumerate(line.nodes):
-        reaching = [depth[value] for value in node.inputs if flow.is_data[value]]
-        here = max(reaching, default=0) + (index in flow.by_node)
-        for value in node.outputs:
-            depth[value] = here
-    return depth
 
 
 def _any_after(line: StraightLine, flow: Flow, turns: bool) -> list[bool]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from idinit_jax.tracing.flatten import LAYER_SLICE, RESHARD, Node, StraightLine
 from idinit_jax.tracing.program import Site
-from idinit_jax.tracing.reach import reached
+from idinit_jax.tracing.reach import data_reach
 
 _RESHAPING = {"reshape", "transpose", "squeeze", "expand_dims", "broadcast_in_dim", "rev"}
 _PICKING = {"slice", "dynamic_slice", "split", "gather", LAYER_SLICE}
@@ -33,7 +33,7 @@ class Proportion(NamedTuple):
 
 def proportions(line: StraightLine) -> list[Proportion | None]:
     """For every value the parameter that it is proportional to, None where there is none."""
-    is_data = reached(line, list(line.inputs))
+    is_data = data_reach(line).is_data
     found: list[Proportion | None] = [None] * len(line.shapes)
     # Bit masks of the parameters that a value depends on.
     depends = [0] * len(line.shapes)
