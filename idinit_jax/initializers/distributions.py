@@ -73,12 +73,17 @@ class truncated_normal(Rule):
         check_not_negative("std", self.std)
         check_positive("cut", self.cut)
 
+    @property
+    def parent_std(self) -> float:
+        """Standard deviation before the cut."""
+        return self.std
+
     def values(self, key: Key, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-        return draw_truncated(self.std, self.cut, key, shape, dtype)
+        return draw_truncated(self.parent_std, self.cut, key, shape, dtype)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class truncated_normal_exact(Rule):
+class truncated_normal_exact(truncated_normal):
     """A truncated normal whose own standard deviation is exactly `std`, after the cut.
 
     The parent's is `std / truncated_std(cut)`. It is the convention of variance scaling, so of
@@ -99,16 +104,10 @@ class truncated_normal_exact(Rule):
     1.0
     """
 
-    std: float = 1e-2
-    cut: float = CUT
-
-    def __post_init__(self) -> None:
-        check_not_negative("std", self.std)
-        check_positive("cut", self.cut)
-
-    def values(self, key: Key, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-        parent_std = self.std / truncated_std(self.cut)
-        return draw_truncated(parent_std, self.cut, key, shape, dtype)
+    @property
+    def parent_std(self) -> float:
+        """Standard deviation before the cut."""
+        return self.std / truncated_std(self.cut)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

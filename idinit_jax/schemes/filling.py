@@ -46,17 +46,10 @@ def _(initializer: init.zeros_perturbed, _view: tuple[int, ...]) -> Fill:
 
 @fill_of.register
 def _(initializer: init.truncated_normal, view: tuple[int, ...]) -> Fill:
-    std = initializer.std * truncated_std(initializer.cut)
+    std = initializer.parent_std * truncated_std(initializer.cut)
     if initializer.cut != _TABLED_CUT:
         return Whole(initializer, view, std)
     return Draws("truncated_normal", std)
-
-
-@fill_of.register
-def _(initializer: init.truncated_normal_exact, view: tuple[int, ...]) -> Fill:
-    if initializer.cut != _TABLED_CUT:
-        return Whole(initializer, view, initializer.std)
-    return Draws("truncated_normal", initializer.std)
 
 
 @fill_of.register
