@@ -8,6 +8,7 @@ from experiments.config import Execution, TrainConfig
 from experiments.data import (
     ArrayData,
     DataInfo,
+    Selection,
     describe_stream,
     evaluation_stream,
     fits_in_memory,
@@ -44,8 +45,8 @@ def open_images(config: TrainConfig, execution: Execution, mesh: Sharded) -> Ima
     """The images that a config asks for.
 
     Raises:
-        ValueError: if the data set has to be streamed and no image size is given, or a part of a
-            streamed one is asked for.
+        ValueError: if the data set has to be streamed and no image size is given, a streamed one
+            is to be shrunk, or a part that is asked for would be empty.
     """
     if config.data.image_size is not None:
         return streamed_images(config, config.data.image_size, execution, mesh)
@@ -86,11 +87,9 @@ def streamed_images(
 ) -> Images:
     """A data set that is read from disk as it is needed."""
     data, name, data_dir = config.data, config.data.dataset, execution.data_dir
-    if data.train_examples is not None or data.validation or data.shrink != 1:
-        raise ValueError(
-            "--train-examples, --validation and --shrink need the data set in memory; "
-            "leave them out, or --image-size"
-        )
+    if data.shrink != 1:
+        raise ValueError("--shrink needs the data set in memory; leave it out, or --image-size")
+    selection = Selection(data.validation, data.train_examples)
     rows = mesh.shardings[Split.ROWS]
     train = train_stream(
         name,
@@ -98,12 +97,17 @@ def streamed_images(
         image_size=image_size,
         seed=config.seed,
         data_dir=data_dir,
+        selection=selection,
     )
     test = evaluation_stream(
-        name, batch_size=evaluation_batch(mesh), image_size=image_size, data_dir=data_dir
+        name,
+        batch_size=evaluation_batch(mesh),
+        image_size=image_size,
+        data_dir=data_dir,
+        selection=selection,
     )
     return Images(
-        describe_stream(name, image_size, data_dir),
+        describe_stream(name, image_size, data_dir, selection),
         lambda placement, recipe: StreamedFeed(
             placement, recipe, lambda step: map(Batch._make, to_device(train, rows, step))
         ),

@@ -8,6 +8,7 @@ from experiments.data.arrays import ArrayData, DataInfo, Dataset, split_validati
 from experiments.data.augmentation import Augmentation, Draws, apply, augment, draw, normalize
 from experiments.data.catalogue import fits_in_memory, load
 from experiments.data.order import epoch_order
+from experiments.data.selection import Selection
 from experiments.data.shrinking import shrink
 from experiments.data.stream import (
     PADDING_LABEL,
@@ -25,6 +26,7 @@ __all__ = [
     "DataInfo",
     "Dataset",
     "Draws",
+    "Selection",
     "TextData",
     "apply",
     "augment",

@@ -15,6 +15,7 @@ import numpy as np
 from experiments.data.arrays import ArrayData, DataInfo
 from experiments.data.photographs import central_crop, random_crop
 from experiments.data.prepared import PreparedImages, open_images
+from experiments.data.selection import EVERYTHING, Selection, select
 
 # The usual moments of photographs, ImageNet's: red, green, blue; for grey images their average.
 _COLOUR_MEAN, _COLOUR_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -23,9 +24,11 @@ _GREY_MEAN, _GREY_STD = (0.449,), (0.226,)
 PADDING_LABEL = -1
 
 
-def describe_stream(name: str, image_size: int, data_dir: str | None = None) -> DataInfo:
+def describe_stream(
+    name: str, image_size: int, data_dir: str | None = None, selection: Selection = EVERYTHING
+) -> DataInfo:
     """The description of a data set that is streamed at image_size x image_size pixels."""
-    prepared = open_images(name, data_dir)
+    prepared = select(open_images(name, data_dir), selection)
     channels = prepared.image_shape[-1]
     return DataInfo(
         name=name,
@@ -45,6 +48,7 @@ def train_stream(
     image_size: int,
     seed: int,
     data_dir: str | None = None,
+    selection: Selection = EVERYTHING,
     shard: grain.sharding.ShardOptions | None = None,
 ) -> grain.IterDataset:
     """Endless shuffled batches of random crops, a new order and new crops in each epoch.
@@ -55,6 +59,7 @@ def train_stream(
         image_size: height and width of the crops in pixels.
         seed: of order and crops, 0 .. 2^32 - 1.
         data_dir: as for `load`.
+        selection: which of the examples.
         shard: which host this is, of how many; by default what JAX says.
 
     Returns:
@@ -62,12 +67,12 @@ def train_stream(
         labels int32. Iterators over it have get_state and set_state.
 
     Raises:
-        ValueError: as `load`, or for an image_size below 1, or a batch_size that the hosts do not
-            divide.
+        ValueError: as `load`, or for an image_size below 1, a batch_size that the hosts do not
+            divide, or a selection that is empty.
         FileNotFoundError: as `load`.
     """
     shard = _checked_shard(shard, batch_size, image_size)
-    prepared = open_images(name, data_dir)
+    prepared = select(open_images(name, data_dir), selection)
     source = prepared.builder.as_data_source(prepared.train_split)
     examples = (
         grain.MapDataset.source(source)
@@ -85,9 +90,10 @@ def evaluation_stream(
     batch_size: int,
     image_size: int,
     data_dir: str | None = None,
+    selection: Selection = EVERYTHING,
     shard: grain.sharding.ShardOptions | None = None,
 ) -> grain.IterDataset:
-    """Every test example once, centrally cropped.
+    """Every test example, or every one held out, once, centrally cropped.
 
     All hosts get the same number of full batches: the last is filled up with black images of label
     -1, which are not to be counted.
@@ -95,7 +101,7 @@ def evaluation_stream(
     Args, Returns, Raises: as `train_stream`.
     """
     shard = _checked_shard(shard, batch_size, image_size)
-    prepared = open_images(name, data_dir)
+    prepared = select(open_images(name, data_dir), selection)
     examples = _CentralCrops(prepared, image_size, multiple=batch_size)
     return _batches(grain.MapDataset.source(examples), batch_size, shard)
 

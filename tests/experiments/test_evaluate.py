@@ -39,8 +39,7 @@ def test_validation_images_are_held_out_of_training() -> None:
     [
         (Data(batch_size=63), Execution(devices=2), "multiple of the 2 devices, got 63"),
         (Data(batch_size=2000), Execution(devices=1), "more than the 1438 training images"),
-        (Data(image_size=8, validation=0.1), Execution(devices=1), "need the data set in memory"),
-        (Data(image_size=8, shrink=2), Execution(devices=1), "need the data set in memory"),
+        (Data(image_size=8, shrink=2), Execution(devices=1), "needs the data set in memory"),
         (Data(shrink=3), Execution(devices=1), "--shrink must divide images of 8 x 8, got 3"),
         (Data(), Execution(devices=99), "--devices must lie in 1 .. 8, got 99"),
         (Data(dataset="digit"), Execution(devices=1), "digits"),
