@@ -96,7 +96,6 @@ def _start(node: Node, value: int) -> object:
     return node.outputs.index(value) if node.operation == "split" else None
 
 
-
 def ancestors(line: StraightLine, flow: Flow, value: int, down_to: int) -> list[int]:
     """The value and what it depends on, back to the value `down_to`."""
     seen, stack = {value}, [value]

@@ -147,8 +147,13 @@ def _side_of(line: StraightLine, node: Node, axis: int) -> int:
 
 
 def _learned(line: StraightLine, flow: Flow, producer: int) -> set[int]:
-    """Attention with a parameter in place of one signal: the smallest one is the signal."""
+    """Attention with a parameter in place of one signal: the smallest one is the signal.
+
+    A vector that gives every position one score is a kernel.
+    """
     shares = flow.contractions[flow.by_node[producer]].shares
+    if not any(atom.size > 1 for share in shares for atom in share.out_atoms):
+        return set()
 
     def size(param: int) -> int:
         extent = 1

@@ -206,19 +206,14 @@ def learned_signals(operands: Sequence[tuple[Lineage, ...]]) -> set[int]:
     for shows_signal in (_is_repeated, _is_processed):
         found = [[one for one in held if shows_signal(one)] for held in operands]
         if sum(map(bool, found)) == 1:
-            side = int(bool(found[1]))
-            signals = found[side]
-            factors = [one for one in operands[side] if one.inner]
-            if factors:  # a product of parameters, which biases shift: the signal is the smaller
-                return {min(factors, key=_stored_size).param}
+            signals = found[0] or found[1]
+            factors = [one for held in operands for one in held if one.inner]
+            if factors:  # a kernel's product with a table, and a bias that varies as the kernel
+                own = frozenset().union(*(one.own_dims for one in signals))
+                return {one.param for one in factors if not one.own_dims & own}
             fewest = min(one.spread for one in signals)
             return {one.param for one in signals if one.spread == fewest}
     return set()
-
-
-def _stored_size(lineage: Lineage) -> int:
-    atoms = [atom for dim in lineage.dims for atom in dim if atom.axis != SPREAD]
-    return math.prod(atom.size for atom in (*atoms, *lineage.inner))
 
 
 def _is_repeated(lineage: Lineage) -> bool:

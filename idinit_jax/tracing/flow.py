@@ -6,7 +6,7 @@ kernels lie before it, and what a reader would call it (normalized, saturating, 
 
 from typing import NamedTuple
 
-from idinit_jax.tracing import blends, features, flatten, operations
+from idinit_jax.tracing import blends, features, flatten, nonlinearity, operations
 from idinit_jax.tracing import contraction as contractions
 from idinit_jax.tracing.blends import Blend
 from idinit_jax.tracing.contraction import Consumption, Contraction
@@ -92,6 +92,7 @@ class _Analysis:
         self.readers = readers(line)
         self.origins: list[tuple[int, ...]] = [()] * count
         self.features: list[frozenset[int] | None] = [None] * count
+        self.arguments = list(range(count))
         self.blends: dict[int, Blend] = {}
         self.carried_scales: dict[int, tuple[int, ...]] = {}
         self.contractions: list[Contraction] = []
@@ -161,6 +162,7 @@ class _Analysis:
         for value in node.outputs:
             self.traits[value] = described | self.discreteness(data, value)
         self.follow(index, node, data)
+        self.follow_argument(node, data, weighted)
         self.blend(node, data, weighted)
 
     def described(self, node: Node, data: list[int], weighted: list[int]) -> Trait:
@@ -312,10 +314,39 @@ class _Analysis:
             self.origins[output], self.features[output] = origins, self.features[beside[0]]
         elif node.operation not in operations.REDUCTIONS:
             name = node.params.get("name") if node.operation == "nonlinearity" else node.operation
-            for origin in origins:
-                self.activations.setdefault(origin, []).append(_described(str(name), node))
+            self.activate(origins, self.named(str(name), node))
             if self.line.shapes[output] == self.line.shapes[beside[0]]:
                 self.features[output] = self.features[beside[0]]
+
+    def follow_argument(self, node: Node, data: list[int], weighted: list[int]) -> None:
+        """Remember of what a value is a function of one variable, entry by entry.
+
+        The product of x with a bounded function of x is an activation too: x sigmoid(x).
+        """
+        arguments = {self.arguments[value] for value in data}
+        output = node.outputs[0]
+        shapes = self.line.shapes
+        if weighted or len(arguments) != 1 or node.operation not in operations.ENTRYWISE:
+            return
+        if any(shapes[value] != shapes[output] for value in data):
+            return
+        self.arguments[output] = arguments.pop()
+        linear = [value for value in data if self.origins[value]]
+        if node.operation in ("mul", "div") and len(data) == 2 and len(linear) == 1:
+            self.activate(self.origins[linear[0]], nonlinearity.GATED)
+
+    def activate(self, origins: tuple[int, ...], name: str) -> None:
+        for origin in origins:
+            self.activations.setdefault(origin, []).append(name)
+
+    def named(self, name: str, node: Node) -> str:
+        """What to call an operation: a power by its exponent, a bound other than zero a clip."""
+        if name == "integer_pow":
+            return f"{name}{node.params['y']}"
+        bounds = [self.line.constants.get(value) for value in node.inputs]
+        if name in ("max", "min") and any(bounds):
+            return nonlinearity.CLIPPED
+        return name
 
     def carry_scales(self, index: int, node: Node, data: list[int]) -> None:
         """A norm multiplies its scale into the statistic first, the signal after."""
@@ -326,7 +357,3 @@ class _Analysis:
             self.carried_scales[node.outputs[0]] = held
         else:
             self.scales[index] = self.scales.get(index, ()) + held
-
-
-def _described(name: str, node: Node) -> str:
-    return f"{name}{node.params['y']}" if name == "integer_pow" else name

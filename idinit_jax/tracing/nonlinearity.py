@@ -18,9 +18,24 @@ _NAMED = {
     "exp": "exp",
     "clamp": "hard_tanh",
 }
+# Marks that `flow` leaves: a product with a function of the same value, a bound other than zero.
+GATED, CLIPPED = "gated", "clipped"
+# What a function is called whose product with its argument is the activation.
+_GATES = {
+    "sigmoid": "silu",
+    "logistic": "silu",
+    "exp": "silu",
+    "tanh": "gelu",
+    "softplus": "mish",
+    "relu": "hard_silu",
+    "relu6": "hard_silu",
+    "hard_sigmoid": "hard_silu",
+}
 # Comparisons, and what normalizations are written with, are no activations by themselves.
 _SILENT = frozenset(
     [
+        GATED,
+        CLIPPED,
         "square",
         "integer_pow2",
         "rsqrt",
@@ -57,7 +72,8 @@ def following(operations: Sequence[str]) -> str | None:
     """
     heard = [name for name in operations if name not in _SILENT]
     if heard:
-        return _NAMED.get(heard[0], heard[0])
+        name = _NAMED.get(heard[0], heard[0])
+        return _GATES.get(name, name) if GATED in operations else name
     if "gt" in operations or "ge" in operations:
         return "leaky_relu"
     return None

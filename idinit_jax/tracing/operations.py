@@ -9,6 +9,12 @@ POOLING = frozenset(["reduce_window", "reduce_window_max", "reduce_window_sum", 
 REDUCTIONS = frozenset(
     ["reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "argmax", "argmin"]
 )
+# Functions of single entries.
+ENTRYWISE = ARITHMETIC | {
+    *("nonlinearity", "convert_element_type", "neg", "sign", "abs", "max", "min", "clamp"),
+    *("exp", "exp2", "expm1", "log", "log1p", "logistic", "tanh", "erf", "erfc", "sin", "cos"),
+    *("integer_pow", "pow", "square", "sqrt", "rsqrt", "cbrt"),
+}
 # Bounded functions, as primitives and by the names of jax.nn.
 SATURATING = frozenset(["exp", "logistic", "tanh", "erf"])
 SQUASHING = frozenset(["sigmoid", "hard_sigmoid", "log_sigmoid", "logistic", "tanh", "hard_tanh"])
