@@ -1,6 +1,7 @@
 """The images of a run: whole in memory, or streamed from disk; to train on and held out."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from experiments.config import Execution, TrainConfig
 from experiments.data import (
     ArrayData,
     DataInfo,
+    Dataset,
     Selection,
     describe_stream,
     evaluation_stream,
@@ -61,7 +63,7 @@ def open_images(config: TrainConfig, execution: Execution, mesh: Sharded) -> Ima
 def resident_images(config: TrainConfig, execution: Execution, mesh: Sharded) -> Images:
     """A decoded data set on the devices."""
     data = config.data
-    dataset = shrink(load(data.dataset, execution.data_dir), data.shrink)
+    dataset = whole_data_set(data.dataset, execution.data_dir, data.shrink)
     train, test = dataset.train, dataset.test
     if data.validation:
         train, test = split_validation(train, data.validation, VALIDATION_SEED)
@@ -80,6 +82,15 @@ def resident_images(config: TrainConfig, execution: Execution, mesh: Sharded) ->
         ),
         lambda: batches,
     )
+
+
+@functools.lru_cache(maxsize=1)
+def whole_data_set(name: str, data_dir: str | None, factor: int) -> Dataset:
+    """A decoded and shrunk data set, read-only: runs that follow one another share it."""
+    dataset = shrink(load(name, data_dir), factor)
+    for array in (*dataset.train, *dataset.test):
+        array.setflags(write=False)
+    return dataset
 
 
 def streamed_images(
