@@ -41,6 +41,8 @@ CONFIG = TrainConfig(
 STEPS = 3
 ALONE = Sharded(jax.devices()[:1])
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 @pytest.fixture(scope="module")
 def noise() -> ArrayData:
@@ -55,13 +57,19 @@ def recipe() -> Recipe:
     return make_recipe(CONFIG, INFO, total_steps=8, steps_per_epoch=4)
 
 
+@functools.cache
+def initial() -> TrainState:
+    return first_state(recipe(), CONFIG, INFO)
+
+
 def make_feed(placement: Sharded, noise: ArrayData) -> ResidentFeed:
     parallel = in_parallel(recipe(), CONFIG, INFO, placement.axis_name)
     return ResidentFeed(placement, parallel, noise, CONFIG.data.batch_size, seed=1)
 
 
 def start(placement: Sharded) -> TrainState:
-    return placement.replicate(first_state(recipe(), CONFIG, INFO))
+    # A copy, because the step takes the memory of the state that it is given.
+    return placement.replicate(jax.tree.map(lambda leaf: leaf.copy(), initial()))
 
 
 def on_host(state: TrainState) -> TrainState:
@@ -101,7 +109,7 @@ def test_a_run_that_goes_on_from_saved_arrays_ends_with_the_same_bits(
 
 
 def test_steps_draw_anew(noise: ArrayData) -> None:
-    state = first_state(recipe(), CONFIG, INFO)
+    state = initial()
     batch = Batch(jnp.asarray(noise.images[:8]), jnp.asarray(noise.labels[:8]))
     inputs = jax.jit(functools.partial(augmented, recipe()))
     first, second = (inputs(state._replace(step=jnp.int32(step)), batch) for step in (0, 1))
@@ -115,7 +123,7 @@ def test_images_and_labels_are_blended_by_the_same_share() -> None:
     mixing = make_recipe(config, INFO, 8, 4)._replace(label_smoothing=0.0)
     labels = jnp.arange(8, dtype=jnp.int32)
     images = jnp.broadcast_to((10 * labels).astype(jnp.uint8)[:, None, None, None], (8, 8, 8, 3))
-    state = first_state(mixing, config, INFO)
+    state = initial()
     inputs = augmented(mixing, state, Batch(images, labels))
     levels = (np.asarray(inputs)[:, 0, 0, 0] * 0.25 + 0.5) * 25.5
     targets = np.asarray(targets_of(mixing, state, labels))
@@ -126,7 +134,7 @@ def test_images_and_labels_are_blended_by_the_same_share() -> None:
 
 def test_smoothing_spreads_its_share_over_all_classes() -> None:
     plain = recipe()._replace(mixup=0.0, label_smoothing=0.1)
-    state = first_state(recipe(), CONFIG, INFO)
+    state = initial()
     targets = targets_of(plain, state, jnp.asarray([3]))
     expected = np.full((1, 10), 0.01)
     expected[0, 3] = 0.91
