@@ -9,13 +9,16 @@ One measurement serves them all:
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import chex
 import numpy as np
 
 from idinit_jax.signal.meter import Statistics
 from idinit_jax.signal.rows import SignalReport, SignalRow
+from idinit_jax.signal.softmaxes import Logits
 from idinit_jax.signal.spectrum import Spectrum
+from idinit_jax.signal.statistics import Summary
 
 
 def assert_finite_signal(found: SignalReport | Statistics) -> None:
@@ -33,9 +36,10 @@ def assert_finite_signal(found: SignalReport | Statistics) -> None:
     >>> assert_finite_signal(signal.measure(lambda w, x: x @ w, jnp.eye(2), jnp.ones((3, 2))))
     """
     if isinstance(found, Statistics):
-        parameters = [(one.squares, one.slope_squares) for one in found.parameters]
-        forward = {str(site): one.summary for site, one in found.forward.items()}
-        backward = {str(site): one.squares for site, one in found.backward.items()}
+        # Squares in the largest unit are finite if the entries are.
+        parameters = [(one.squares[-1], one.slope_squares[-1]) for one in found.parameters]
+        forward = {str(site): _finite_part(one.summary) for site, one in found.forward.items()}
+        backward = {str(site): one.squares[-1] for site, one in found.backward.items()}
         chex.assert_tree_all_finite((found.loss, forward, backward, parameters))
         return
     for row in found.rows:
@@ -176,6 +180,10 @@ def assert_isometry(spectrum: Spectrum, tolerance: float = 0.1) -> None:
     value = spectrum.singular_values[farthest]
     _check(bool(abs(value - 1.0) <= tolerance), f"singular value {farthest + 1} of "
            f"{min(spectrum.shape)} is {value:.4g}, expected 1 within {tolerance:.3g}")  # fmt: skip
+
+
+def _finite_part(summary: Summary | Logits) -> Any:
+    return summary.sums.squares[-1] if isinstance(summary, Summary) else summary
 
 
 def _check_finite(name: str, what: str, size: float, nonfinite: float) -> None:

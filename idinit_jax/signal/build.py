@@ -119,13 +119,13 @@ def _quotient(numerator: float, denominator: float) -> float:
 def _parameter_rows(
     entry: Kernel | Parameter, found: ParameterStatistics
 ) -> Iterator[ParameterRow]:
-    layers = len(found.squares)
+    layers = len(found.dead)
     kernel = isinstance(entry, Kernel)
     compared = kernel and entry.role != "embedding"
     size = math.prod(entry.shape) // max(layers, 1)
     for layer in range(layers):
-        norm = norm_of(found.squares[layer], found.largest[layer])
-        slope = norm_of(found.slope_squares[layer], found.largest_slope[layer])
+        norm = norm_of([part[layer] for part in found.squares])
+        slope = norm_of([part[layer] for part in found.slope_squares])
         index = layer if entry.stack_axes else None
         yield ParameterRow(
             name=layer_name(entry.path, index),
@@ -137,7 +137,7 @@ def _parameter_rows(
             norm=norm,
             gradient_norm=slope,
             gradient_ratio=_quotient(slope, norm),
-            dead=float(found.dead[layer]) / max(size, 1),
+            dead=float(found.dead[layer].sum()) / max(size, 1),
             units=found.hashes[layer].size if compared else 0,
             identical_units=identical_units(found, layer) if compared else 0,
         )

@@ -15,6 +15,7 @@ class Growth(NamedTuple):
 
     Attributes:
         factor: per layer, fitted to the second half of the layers, where it has settled.
+        early_factor: per layer, fitted to the first half.
         ratio: last value over the first.
         layers: steps between the first and the last value.
         limit_layer: the layer at which the trend leaves the range from 1e-30 to 1e30, None if it
@@ -22,6 +23,7 @@ class Growth(NamedTuple):
     """
 
     factor: float
+    early_factor: float
     ratio: float
     layers: int
     limit_layer: int | None
@@ -29,7 +31,12 @@ class Growth(NamedTuple):
     @property
     def trend(self) -> float:
         """What the factor makes over all layers, at most what a float can hold."""
-        return math.exp(min(700.0, self.layers * math.log(self.factor)))
+        return _power(self.factor, self.layers)
+
+    @property
+    def early_trend(self) -> float:
+        """What the factor of the first half makes over all layers."""
+        return _power(self.early_factor, self.layers)
 
     def __str__(self) -> str:
         if abs(math.log(self.factor)) * max(self.layers, 1) < math.log(2.0):
@@ -58,13 +65,23 @@ def growth(values: Sequence[float]) -> Growth | None:
     if kept.sum() < 2:
         return None
     layers, logs = layers[kept], np.log(numbers[kept])
-    settled = slice(len(logs) // 2 if len(logs) >= 4 else 0, None)
-    slope = float(np.polyfit(layers[settled], logs[settled], 1)[0])
+    half = len(logs) // 2 if len(logs) >= 4 else 0
+    slope = _slope(layers[half:], logs[half:])
+    early = _slope(layers[: len(logs) - half], logs[: len(logs) - half])
     limit = math.log(FLOOR if slope < 0 else CEILING)
     ahead = (limit - logs[-1]) / slope if slope else math.inf
     return Growth(
         math.exp(min(slope, 700.0)),
+        math.exp(min(early, 700.0)),
         math.exp(min(logs[-1] - logs[0], 700.0)),
         int(layers[-1] - layers[0]),
         math.ceil(layers[-1] + max(ahead, 0.0)) if ahead < 1e9 else None,
     )
+
+
+def _slope(layers: np.ndarray, logs: np.ndarray) -> float:
+    return float(np.polyfit(layers, logs, 1)[0])
+
+
+def _power(factor: float, layers: int) -> float:
+    return math.exp(min(700.0, layers * math.log(factor)))

@@ -20,8 +20,8 @@ from idinit_jax.signal.sites import (
     output_index,
 )
 from idinit_jax.signal.softmaxes import Logits, find_softmaxes, summarize_logits
-from idinit_jax.signal.statistics import Summary, Sums, summarize, sums_of
-from idinit_jax.signal.tap import tap
+from idinit_jax.signal.statistics import Summary, Sums, summarize, summarize_with, sums_of
+from idinit_jax.signal.tap import make_slot, tap
 from idinit_jax.signal.units import ParameterStatistics, parameter_statistics
 from idinit_jax.tracing import Model, ModelGraph, take_apart, trace_model
 from idinit_jax.tracing.evaluate import Hook, evaluate
@@ -135,7 +135,7 @@ class Meter:
     ) -> Statistics:
         """The measurement as a pure function, for a training step to call under jit."""
         slots = {place.site: _slot(place) for place in self.places}
-        slots[OUTPUT] = Sums(*(jnp.float32(0.0) for _ in Sums._fields))
+        slots[OUTPUT] = make_slot()
         (loss, (records, output)), (gradients, backward) = jax.value_and_grad(
             self._loss_and_records, argnums=(0, 1), has_aux=True
         )(params, slots, state, inputs, targets)
@@ -266,13 +266,13 @@ def _hook(place: Place) -> Hook:
 
     def hook(compute: Callable, operands: list, slot: Sums) -> tuple[list, Record]:
         y, *rest = compute(*operands)
-        seen = [jax.lax.stop_gradient(x) for x in (y, *operands)]
-        record = Record(summarize(seen[0], place.features))
+        seen = [y]
         if place.residual:
             branch = place.residual.branch_operand
-            record = record._replace(
-                operands=(sums_of(seen[1 + branch]), sums_of(seen[2 - branch]))
-            )
+            seen += [operands[branch], operands[1 - branch]]
+        seen = jax.lax.stop_gradient(seen)
+        sums, *parts = sums_of(*seen)
+        record = Record(summarize_with(seen[0], place.features, sums), tuple(parts))
         return [tap(y, slot), *rest], record
 
     return hook
@@ -288,8 +288,7 @@ def _softmax_hook(softmax: Place) -> Hook:
 
 
 def _slot(place: Place) -> Sums:
-    zeros = jnp.zeros([loop.length for loop in place.loops])
-    return Sums(*(zeros for _ in Sums._fields))
+    return make_slot(tuple(loop.length for loop in place.loops))
 
 
 def _arrays(tree: PyTree) -> list:

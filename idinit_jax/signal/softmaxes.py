@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from idinit_jax.signal.sites import Place, loops_around, shape_of
-from idinit_jax.signal.statistics import Forward, count_nonfinite, count_zeros
+from idinit_jax.signal.statistics import Forward, is_nonfinite, is_zero, reduce_together
 from idinit_jax.tracing.flatten import called_jaxpr, open_jaxpr
 from idinit_jax.tracing.program import Program, Site
 
@@ -50,20 +50,27 @@ class Logits(NamedTuple):
 
 def summarize_logits(shifted: jax.Array, axis: int) -> Logits:
     """Reduce logits less their row's maximum, as the exponential along `axis` gets them."""
-    x = jnp.moveaxis(shifted.astype(jnp.float32), axis, -1)
+    x = shifted.astype(jnp.float32)
     counted = (x > MASKED) & (x < 0)
-    count = jnp.maximum(jnp.sum(counted, axis=-1, dtype=jnp.float32, keepdims=True), 1.0)
-    held = jnp.where(counted, x, 0.0)
-    mean = jnp.sum(held, axis=-1, keepdims=True) / count
-    deviation = jnp.where(counted, x - mean, 0.0)
-    weights = jax.nn.softmax(x)
+    held, weights = jnp.where(counted, x, 0.0), jnp.exp(x)
+    terms = [counted.astype(jnp.float32), held, held * held, weights, weights * weights]
+    flags = [is_zero(weights), is_nonfinite(weights)]
+    (count, total, squares, weight, weight_squares, zeros, nonfinite), (largest,) = reduce_together(
+        [*terms, *flags], [-held], [axis % x.ndim]
+    )
+    mean = total / jnp.maximum(count, 1.0)
+    rows = [mean, squares - total * mean, count, weight * weight / weight_squares]
+    (mean, deviation, count, spread, zeros, nonfinite), (largest,) = reduce_together(
+        [*rows, zeros, nonfinite], [largest], range(x.ndim - 1)
+    )
+    number = x.size // x.shape[axis]
     return Logits(
-        jnp.mean(mean),
-        jnp.sqrt(jnp.sum(deviation**2) / jnp.sum(count)),
-        jnp.max(-held, initial=0.0),
-        count_zeros(weights).astype(jnp.float32) / weights.size,
-        count_nonfinite(weights).astype(jnp.float32) / weights.size,
-        jnp.mean(1.0 / jnp.sum(weights**2, axis=-1)),
+        mean / number,
+        jnp.sqrt(jnp.maximum(deviation, 0.0) / jnp.maximum(count, 1.0)),
+        largest,
+        zeros.astype(jnp.float32) / x.size,
+        nonfinite.astype(jnp.float32) / x.size,
+        spread / number,
     )
 
 

@@ -15,6 +15,11 @@ import numpy as np
 # Cosines and ranks are taken over evenly spaced rows, at most this many: enough for the second
 # digit, and cheap beside the kernel that made them.
 SAMPLED_ROWS, SAMPLED_POSITIONS = 128, 8
+# Sums are taken in three units, in one of which squares neither overflow nor vanish (Blue 1978).
+UNITS = (1.0, 2.0**-80, 2.0**80)
+SMALLEST_SQUARES = 1e-24
+# Entries that are added up one by one, before parts are: float32 then keeps four digits.
+LONGEST_SUM = 2**20
 
 
 class Forward(NamedTuple):
@@ -60,15 +65,17 @@ class Sums(NamedTuple):
     """What is taken of an array on the device.
 
     Attributes:
-        largest: largest absolute value; it is the unit of the next two, where squares neither
-            overflow nor vanish.
-        total, squares: sum of the entries, and of their squares.
+        totals: sum of the entries, in each of UNITS.
+        squares: sum of the squared entries, in squares of each of UNITS.
+        largest: largest absolute value.
+        zeros: number of entries that are exactly zero.
         nonfinite: number of entries that are NaN or infinite.
     """
 
+    totals: tuple[jax.Array, ...]
+    squares: tuple[jax.Array, ...]
     largest: jax.Array
-    total: jax.Array
-    squares: jax.Array
+    zeros: jax.Array
     nonfinite: jax.Array
 
 
@@ -77,13 +84,11 @@ class Summary(NamedTuple):
 
     Attributes:
         sums: see `Sums`.
-        zeros: number of entries that are exactly zero.
         gram: inner products of sampled rows, (examples, positions, examples, positions), in
-            squares of the unit of the sums.
+            squares of the largest value.
     """
 
     sums: Sums
-    zeros: jax.Array
     gram: jax.Array
 
 
@@ -94,19 +99,67 @@ def summarize(y: jax.Array, features: Sequence[int] = (-1,)) -> Summary:
         y: any shape; its first axis that is no feature axis counts examples.
         features: axes of the features.
     """
-    samples = as_samples(y, features)
-    sums = sums_of(samples)
-    rows = sampled_rows(samples) / unit_of(sums.largest)
-    gram = jnp.einsum("epf,xyf->epxy", rows, rows, precision="highest")
-    return Summary(sums, count_zeros(samples), gram)
+    return summarize_with(y, features, sums_of(y)[0])
 
 
-def sums_of(x: jax.Array) -> Sums:
-    """Reduce an array of any shape, in float32."""
-    x = x.astype(jnp.float32)
-    largest = jnp.max(jnp.abs(x), initial=0.0)
-    scaled = x / unit_of(largest)
-    return Sums(largest, scaled.sum(), (scaled * scaled).sum(), count_nonfinite(x))
+def summarize_with(y: jax.Array, features: Sequence[int], sums: Sums) -> Summary:
+    """`summarize` where the sums are at hand."""
+    rows = sampled_rows(as_samples(y, features)) / unit_of(sums.largest)
+    return Summary(sums, jnp.einsum("epf,xyf->epxy", rows, rows, precision="highest"))
+
+
+def sums_of(*arrays: jax.Array) -> list[Sums]:
+    """Reduce arrays of one shape in float32, in one pass over them."""
+    terms = [_terms(jnp.atleast_1d(x).astype(jnp.float32)) for x in arrays]
+    shape = terms[0].largest.shape
+    kept = sum(math.prod(shape[axis:]) > LONGEST_SUM for axis in range(len(shape) - 1))
+    found = reduce_sums(terms, range(kept, len(shape)))
+    return reduce_sums(found, range(kept)) if kept else found
+
+
+def reduce_sums(terms: list[Sums], axes: Sequence[int]) -> list[Sums]:
+    """Reduce the fields of several `Sums` over axes: add them up, and take the largest."""
+    summed = [one._replace(largest=()) for one in terms]
+    leaves, tree = jax.tree.flatten(summed)
+    sums, largest = reduce_together(leaves, [one.largest for one in terms], axes)
+    return [
+        one._replace(largest=size)
+        for one, size in zip(jax.tree.unflatten(tree, sums), largest, strict=True)
+    ]
+
+
+def reduce_together(
+    summed: Sequence[jax.Array], maximized: Sequence[jax.Array], axes: Sequence[int]
+) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
+    """Sums of some arrays and maxima of others, not negative, of one shape: in one loop.
+
+    XLA would compile a loop for each reduction by itself, and compiling takes longer than running.
+    """
+    count = len(summed)
+    operands = (*summed, *maximized)
+
+    def combine(one: Any, other: Any) -> tuple[jax.Array, ...]:
+        added = (a + b for a, b in zip(one[:count], other[:count], strict=True))
+        larger = (jnp.maximum(a, b) for a, b in zip(one[count:], other[count:], strict=True))
+        return (*added, *larger)
+
+    zeros = tuple(np.zeros((), operand.dtype) for operand in operands)
+    found = jax.lax.reduce(operands, zeros, combine, tuple(axes))
+    return found[:count], found[count:]
+
+
+def _terms(x: jax.Array) -> Sums:
+    """What each entry adds to the sums."""
+    scaled = tuple(x / unit for unit in UNITS)
+    return Sums(scaled, squares_in_units(x), jnp.abs(x), is_zero(x), is_nonfinite(x))
+
+
+def squares_in_units(x: jax.Array) -> tuple[jax.Array, ...]:
+    """The squares of float32 numbers in squares of each of UNITS."""
+    # The bounds change no sum that counts. Without them XLA would square first and scale then.
+    small = jnp.minimum(jnp.abs(x) / UNITS[1], 2.0**60)
+    large = jnp.maximum(jnp.abs(x) / UNITS[2], 2.0**-70)
+    return x * x, small * small, large * large
 
 
 def forward_statistics(summary: Summary, size: int) -> Forward:
@@ -119,7 +172,7 @@ def forward_statistics(summary: Summary, size: int) -> Forward:
         std,
         rms,
         float(summary.sums.largest),
-        float(summary.zeros) / max(size, 1),
+        float(summary.sums.zeros) / max(size, 1),
         float(summary.sums.nonfinite) / max(size, 1),
         mean_cosine(np.einsum("epxp->ex", gram)),
         _mean_of_numbers(positions),
@@ -135,21 +188,24 @@ def backward_statistics(sums: Sums, size: int) -> Backward:
 
 def moments(sums: Sums, size: int) -> tuple[float, float, float]:
     """Mean, standard deviation and root mean square."""
-    unit = _host_unit(sums.largest)
-    mean, square = float(sums.total) / max(size, 1), float(sums.squares) / max(size, 1)
+    square, which = in_range(sums.squares)
+    size = max(size, 1)
+    unit, mean, square = UNITS[which], float(sums.totals[which]) / size, square / size
     variance = max(square - mean * mean, 0.0) if math.isfinite(square) else math.nan
     return mean * unit, math.sqrt(variance) * unit, math.sqrt(square) * unit
 
 
-def norm_of(squares: Any, largest: Any) -> float:
-    """The Euclidean norm from a sum of squares in units of the largest value, on the host."""
-    return math.sqrt(float(squares)) * _host_unit(largest)
+def norm_of(squares: Sequence[Any]) -> float:
+    """The Euclidean norm from sums of squares in UNITS, of parts that are added up here."""
+    square, which = in_range([np.asarray(part, np.float64).sum() for part in squares])
+    return math.sqrt(square) * UNITS[which]
 
 
-def _host_unit(largest: Any) -> float:
-    """`unit_of` on the host."""
-    largest = float(largest)
-    return largest if largest > 0 and math.isfinite(largest) else 1.0
+def in_range(squares: Sequence[Any]) -> tuple[float, int]:
+    """The sum of squares that neither overflows nor vanishes, and the index of its unit."""
+    plain = float(squares[0])
+    which = 0 if SMALLEST_SQUARES < plain < math.inf else 2 if plain > 1.0 else 1
+    return float(squares[which]), which
 
 
 def as_samples(y: jax.Array, features: Sequence[int]) -> jax.Array:
@@ -172,17 +228,17 @@ def unit_of(largest: jax.Array) -> jax.Array:
     return jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1.0)
 
 
-def count_zeros(x: jax.Array, axes: Sequence[int] | None = None) -> jax.Array:
-    """Number of exact zeros among float32 entries, over all axes or some."""
+def is_zero(x: jax.Array) -> jax.Array:
+    """One for each float32 entry that is exactly zero, else zero."""
     # As integers without sign only zero less one has its top bit set. Counting bits is exact, and
     # several times faster than comparing and selecting.
-    return jnp.sum((_magnitude_bits(x) - jnp.uint32(1)) >> 31, axis=axes, dtype=jnp.uint32)
+    return (_magnitude_bits(x) - jnp.uint32(1)) >> 31
 
 
-def count_nonfinite(x: jax.Array) -> jax.Array:
-    """Number of NaNs and infinities among float32 entries."""
+def is_nonfinite(x: jax.Array) -> jax.Array:
+    """One for each float32 entry that is NaN or infinite, else zero."""
     # Their exponent is all ones, so that one more carries over into the top bit.
-    return jnp.sum((_magnitude_bits(x) + jnp.uint32(1 << 23)) >> 31, dtype=jnp.uint32)
+    return (_magnitude_bits(x) + jnp.uint32(1 << 23)) >> 31
 
 
 def _magnitude_bits(x: jax.Array) -> jax.Array:

@@ -1,8 +1,9 @@
 """Sum up the gradient of an activation where it arises, without keeping it."""
 
 import jax
+import jax.numpy as jnp
 
-from idinit_jax.signal.statistics import Sums, sums_of
+from idinit_jax.signal.statistics import UNITS, Sums, sums_of
 
 
 @jax.custom_vjp
@@ -23,7 +24,19 @@ def _forward(y: jax.Array, slot: Sums) -> tuple[jax.Array, None]:
 
 def _backward(kept: None, gradient: jax.Array) -> tuple[jax.Array, Sums]:
     del kept
-    return gradient, sums_of(gradient)
+    (sums,) = sums_of(gradient)
+    return gradient, jax.tree.map(lambda x: x.astype(jnp.float32), sums)
 
 
 tap.defvjp(_forward, _backward)
+
+
+def make_slot(lengths: tuple[int, ...] = ()) -> Sums:
+    """A slot for every turn of the loops around an activation.
+
+    Args:
+        lengths: of the loops, outermost first.
+    """
+    zeros = jnp.zeros(lengths)
+    units = (zeros,) * len(UNITS)
+    return Sums(units, units, zeros, zeros, zeros)

@@ -11,10 +11,12 @@ Problem = Literal[
     "NaN", "exploding", "vanishing", "saturated", "rank-collapsed", "dead", "symmetric"
 ]
 
-# Ratios over the whole depth from which on a signal counts as lost, if its trend agrees: of
-# variances either way and of squared gradients that fall; gradients that grow towards the input
-# do harm earlier, as one step size has to fit all layers.
-LARGEST_RATIO, LARGEST_GRADIENT_GROWTH = 1e4, 100.0
+# Ratios over the whole depth from which on a signal counts as lost, if its trend agrees: of the
+# variance, up and down, and of the sensitivity (see `Verdict`), which starves or floods the lower
+# layers. A norm after a kernel makes its output blind to its scale, so that too large a step only
+# makes the kernel larger and the next step smaller: such networks bear more.
+LARGEST_VARIANCE, SMALLEST_VARIANCE = 1e4, 1e-6
+LARGEST_SENSITIVITY, LARGEST_SENSITIVITY_UNDER_NORMS, SMALLEST_SENSITIVITY = 64.0, 1e4, 1e-4
 # Cosine between different inputs from which on the network cannot tell them apart.
 SAME = 0.9999
 # Standard deviation of logits, and of what goes into a squashing function, that leaves next to
@@ -43,11 +45,16 @@ class Verdict(NamedTuple):
         findings: what is wrong, worst first; nothing for a healthy network.
         forward: growth of the variance along the main path, None where it has no two layers.
         backward: growth of the squared gradient norm from the output down.
+        sensitivity: growth of the mean square of the activation times the squared norm of its
+            gradient, from the output down: how much the loss feels a change of the activation in
+            proportion to it. Unlike the gradient it does not depend on the activation's unit, and
+            in a ReLU network it is the same in all layers.
     """
 
     findings: tuple[Finding, ...]
     forward: Growth | None
     backward: Growth | None
+    sensitivity: Growth | None
 
     @property
     def healthy(self) -> bool:
@@ -58,6 +65,7 @@ class Verdict(NamedTuple):
         lines = [str(finding) for finding in self.findings] or ["healthy"]
         lines += [f"forward variance: {self.forward or 'no layers to compare'}"]
         lines += [f"backward gradient: {self.backward or 'no layers to compare'}"]
+        lines += [f"backward sensitivity: {self.sensitivity or 'no layers to compare'}"]
         return "\n".join(lines)
 
 
@@ -77,21 +85,23 @@ def judge(report: SignalReport, later: SignalReport | None = None) -> Verdict:
     healthy
     forward variance: no layers to compare
     backward gradient: no layers to compare
+    backward sensitivity: no layers to compare
     """
     settled = later or report
-    path = _main_path(report)
+    path, way_down = _main_path(report), _way_down(settled)
     forward = growth([row.variance for row in path])
-    backward = growth([_square(row) for row in reversed(_main_path(settled)) if row.backward])
+    sensitivity = growth([_sensitivity(row) for row in way_down])
     found = [
         *filter(None, [find_nonfinite(report)]),
         *_lost_forward(path, forward),
-        *_lost_backward(settled, backward),
+        *_lost_backward(settled, sensitivity),
         *_saturated(report),
         *_collapsed(path),
         *_dead(report, settled),
         *_symmetric(report, settled),
     ]
-    return Verdict(tuple(found), forward, backward)
+    backward = growth([_square(row) for row in way_down])
+    return Verdict(tuple(found), forward, backward, sensitivity)
 
 
 def _main_path(report: SignalReport) -> list[SignalRow]:
@@ -103,8 +113,17 @@ def _main_path(report: SignalReport) -> list[SignalRow]:
     ]
 
 
+def _way_down(report: SignalReport) -> list[SignalRow]:
+    """The main path from the output down, where it has a gradient."""
+    return [row for row in reversed(_main_path(report)) if row.backward is not None]
+
+
 def _square(row: SignalRow) -> float:
     return math.nan if row.backward is None else row.backward.norm**2
+
+
+def _sensitivity(row: SignalRow) -> float:
+    return row.forward.rms**2 * _square(row)
 
 
 def find_nonfinite(report: SignalReport) -> Finding | None:
@@ -128,43 +147,85 @@ def find_nonfinite(report: SignalReport) -> Finding | None:
 
 
 def _is_finite(row: SignalRow) -> bool:
-    return math.isfinite(row.forward.rms) and not row.forward.nonfinite
+    # The branch of a conditional that is not taken has no numbers: none that is finite, none not.
+    return not row.forward.nonfinite
 
 
 def _lost_forward(path: Sequence[SignalRow], trend: Growth | None) -> Iterator[Finding]:
-    variances = [row.variance for row in path]
-    yield from _beyond(path, variances, trend, "exploding", LARGEST_RATIO, "variance")
-    yield from _beyond(path, variances, trend, "vanishing", 1.0 / LARGEST_RATIO, "variance")
+    """A variance that leaves its range and goes on to do so, or stays there."""
+    if trend is None:
+        return
+    values = [row.variance for row in path]
+    last = next(value for value in reversed(values) if 0 < value < math.inf)
+    limits: tuple[tuple[Problem, float], ...]
+    limits = (("exploding", LARGEST_VARIANCE), ("vanishing", SMALLEST_VARIANCE))
+    for problem, ratio in limits:
+        if _beyond(trend.ratio, ratio) and (_beyond(trend.trend, ratio) or _beyond(last, ratio)):
+            yield _first_beyond(problem, path, values, ratio, f"variance {{}}, {trend}")
 
 
 def _lost_backward(report: SignalReport, trend: Growth | None) -> Iterator[Finding]:
-    path = [row for row in reversed(_main_path(report)) if row.backward]
-    squares, what = [_square(row) for row in path], "squared gradient norm"
-    yield from _beyond(path, squares, trend, "exploding", LARGEST_GRADIENT_GROWTH, what)
-    yield from _beyond(path, squares, trend, "vanishing", 1.0 / LARGEST_RATIO, what)
+    """A sensitivity that grows or falls geometrically, in both halves of the depth."""
+    path = _way_down(report)
+    values = [_sensitivity(row) for row in path]
+    largest = LARGEST_SENSITIVITY_UNDER_NORMS if _is_normed(report) else LARGEST_SENSITIVITY
+    if trend and _is_geometric(trend, largest):
+        yield _first_beyond("exploding", path, values, largest, f"sensitivity {{}}, {trend}")
+    values = _best_of_uses(report, path, values)
+    trend = growth(values)
+    if trend and _is_geometric(trend, SMALLEST_SENSITIVITY):
+        text = f"sensitivity {{}}, {trend}"
+        yield _first_beyond("vanishing", path, values, SMALLEST_SENSITIVITY, text)
 
 
-def _beyond(
-    path: Sequence[SignalRow],
-    values: Sequence[float],
-    trend: Growth | None,
-    problem: Problem,
-    ratio: float,
-    what: str,
-) -> Iterator[Finding]:
-    """The first row beyond `ratio` times the first value, if all layers lead there together."""
-    if trend is None or not _exceeds(trend.ratio, ratio) or not _exceeds(trend.trend, ratio):
-        return
-    first = next(value for value in values if value > 0)
-    for row, value in zip(path, values, strict=True):
-        if _exceeds(value / first, ratio):
-            yield Finding(problem, row.name, f"{what} {value:.3g} after {first:.3g}, {trend}")
-            return
+def _is_geometric(trend: Growth, ratio: float) -> bool:
+    trends = (trend.trend, trend.early_trend)
+    return _beyond(trend.ratio, ratio) and all(_beyond(one, ratio**0.5) for one in trends)
 
 
-def _exceeds(value: float, ratio: float) -> bool:
+def _first_beyond(
+    problem: Problem, path: Sequence[SignalRow], values: Sequence[float], ratio: float, text: str
+) -> Finding:
+    first = next(value for value in values if 0 < value < math.inf)
+    row, value = next(
+        (row, value)
+        for row, value in zip(path, values, strict=True)
+        if _beyond(value / first, ratio)
+    )
+    return Finding(problem, row.name, text.format(f"{value:.3g} after {first:.3g}"))
+
+
+def _beyond(value: float, ratio: float) -> bool:
     """Above a ratio that is above one, below one that is below."""
     return value > ratio if ratio > 1.0 else 0.0 < value < ratio
+
+
+def _is_normed(report: SignalReport) -> bool:
+    """Whether norms follow most kernels."""
+    kernels = [row for row in report.rows if row.kind == "kernel" and row.role != "head"]
+    return sum(row.norm_follows for row in kernels) > len(kernels) / 2
+
+
+def _best_of_uses(
+    report: SignalReport, path: Sequence[SignalRow], values: Sequence[float]
+) -> list[float]:
+    """The largest value over all turns that share their kernels.
+
+    A gradient may fade through time: the kernel of a recurrent network learns from late steps.
+    """
+    best: dict[str, float] = {}
+    names = [_learner(report, row) for row in path]
+    for name, value in zip(names, values, strict=True):
+        best[name] = max(value, best.get(name, value))
+    return [best[name] for name in names]
+
+
+def _learner(report: SignalReport, row: SignalRow) -> str:
+    """What learns at a row, by name: turns of a loop that has no layers are one."""
+    kernels = [report.graph[row.parameter]] if row.parameter else report.graph.kernels
+    if any(kernel.stack_axes for kernel in kernels):
+        return row.name
+    return row.parameter or row.name.removesuffix(f"[{row.layer}]")
 
 
 def _saturated(report: SignalReport) -> Iterator[Finding]:
@@ -195,12 +256,20 @@ def _collapsed(rows: Sequence[SignalRow]) -> Iterator[Finding]:
 
 
 def _dead(report: SignalReport, later: SignalReport) -> Iterator[Finding]:
+    idle = _idle(report)
     for row, after in zip(report.parameters, later.parameters, strict=True):
         limit = 1.0 if row.role == "embedding" else DEAD
-        if row.kind == "kernel" and row.dead >= limit and after.dead >= limit:
+        if row.kind == "kernel" and row.path not in idle and min(row.dead, after.dead) >= limit:
             numbers = f"{after.dead:.3g} of the kernel has a gradient of exactly zero"
             yield Finding("dead", row.name, numbers)
             return
+
+
+def _idle(report: SignalReport) -> set[str]:
+    """Kernels that only branches of conditionals use which were not taken: they have no numbers."""
+    rows = [row for row in report.rows if row.kind == "kernel"]
+    ran = {row.parameter for row in rows if not math.isnan(row.forward.rms) or not _is_finite(row)}
+    return {row.parameter for row in rows} - ran
 
 
 def _symmetric(report: SignalReport, later: SignalReport) -> Iterator[Finding]:

@@ -170,6 +170,147 @@ def convolutions(std: float, depth: int) -> Network:
     return Network(convolutions_model(), params, (batch(8, 8, 8, 16),), {})
 
 
+@functools.cache
+def batch_norm_model() -> Callable:
+    def apply(params: dict, x: jax.Array) -> jax.Array:
+        def layer(x: jax.Array, w: jax.Array) -> tuple:
+            y = x @ w
+            y = (y - y.mean(0, keepdims=True)) * jax.lax.rsqrt(y.var(0, keepdims=True) + 1e-5)
+            return jax.nn.relu(y), None
+
+        return jax.lax.scan(layer, x, params["hidden"])[0] @ params["head"]
+
+    return apply
+
+
+def batch_norm(depth: int, examples: int = BATCH) -> Network:
+    """Dense layers, each with a batch norm and ReLU, and no skips."""
+    params = {"hidden": kernels(HE, depth), "head": kernels(0.1, 1, WIDTH, 10)[0]}
+    return Network(batch_norm_model(), params, (batch(examples, WIDTH),), {})
+
+
+def post_norm(depth: int) -> Network:
+    """BERT's order: small embeddings, a norm over them, and a norm after each residual sum."""
+
+    def norm(x: jax.Array) -> jax.Array:
+        x = x - x.mean(-1, keepdims=True)
+        return x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-12)
+
+    def apply(params: dict, tokens: jax.Array) -> jax.Array:
+        def block(x: jax.Array, ws: tuple) -> tuple:
+            return norm(x + jax.nn.gelu(x @ ws[0]) @ ws[1]), None
+
+        x = norm(params["table"][tokens] + params["position"][None])
+        return jax.lax.scan(block, x, (params["first"], params["second"]))[0] @ params["head"]
+
+    params = {
+        "table": kernels(0.02, 1, 50, WIDTH)[0],
+        "position": jnp.broadcast_to(kernels(0.02, 2, 16, WIDTH)[1:], (1, 16, WIDTH))[0],
+        "first": kernels(0.02, depth),
+        "second": kernels(0.02, depth + 1)[1:],
+        "head": kernels(0.02, 1, WIDTH, 10)[0],
+    }
+    tokens = jax.random.randint(jax.random.key(3), (1, 16), 0, 50)
+    return Network(apply, params, (jnp.concatenate([tokens, tokens[:, ::-1]]),), {})
+
+
+def recurrent(steps: int) -> Network:
+    """A gated recurrent unit, whose gradient fades through time."""
+
+    def apply(params: dict, x: jax.Array) -> jax.Array:
+        def step(h: jax.Array, x: jax.Array) -> tuple:
+            z = sigmoid(x @ params["x_gate"] + h @ params["h_gate"])
+            new = tanh(x @ params["x_new"] + h @ params["h_new"])
+            return z * h + (1.0 - z) * new, None
+
+        h = jnp.zeros((x.shape[0], WIDTH))
+        return jax.lax.scan(step, h, x.transpose(1, 0, 2))[0] @ params["head"]
+
+    names = ("x_gate", "h_gate", "x_new", "h_new")
+    params = {name: kernels(LECUN, 4)[i] for i, name in enumerate(names)}
+    params["head"] = kernels(0.1, 1, WIDTH, 10)[0]
+    return Network(apply, params, (batch(8, steps, WIDTH),), {})
+
+
+def conditional() -> Network:
+    """One of two layers, as the batch decides: the other one is not run."""
+
+    def apply(params: dict, x: jax.Array) -> jax.Array:
+        above = jnp.sum(x) > -1e9
+        x = jax.lax.cond(above, lambda x: x @ params["one"], lambda x: x @ params["other"], x)
+        return relu(x) @ params["head"]
+
+    params = {"one": kernels(HE, 1)[0], "other": kernels(HE, 2)[1]}
+    params["head"] = kernels(0.1, 1, WIDTH, 10)[0]
+    return Network(apply, params, (batch(BATCH, WIDTH),), {})
+
+
+def hourglass(depth: int) -> Network:
+    """A U-Net of dense layers: narrower, then wider again beside what came down."""
+    widths = [WIDTH >> level for level in range(depth + 1)]
+
+    def apply(params: dict, x: jax.Array) -> jax.Array:
+        kept = []
+        for level in range(depth):
+            kept.append(x)
+            x = relu(x @ params[f"down_{level}"])
+        for level in reversed(range(depth)):
+            x = relu(jnp.concatenate([x, kept[level]], axis=-1) @ params[f"up_{level}"])
+        return x @ params["head"]
+
+    params = {"head": kernels(0.1, 1, WIDTH, 10)[0]}
+    for level in range(depth):
+        wide, narrow = widths[level], widths[level + 1]
+        params[f"down_{level}"] = kernels((2.0 / wide) ** 0.5, 1, wide, narrow)[0]
+        fan_in = wide + narrow
+        params[f"up_{level}"] = kernels((2.0 / fan_in) ** 0.5, 1, fan_in, wide)[0]
+    return Network(apply, params, (batch(BATCH, WIDTH),), {})
+
+
+def rounded(network: Network) -> Network:
+    """The same in bfloat16."""
+    params, inputs = jax.tree.map(
+        lambda x: x.astype(jnp.bfloat16), (network.values, network.inputs)
+    )
+    return Network(network.model, params, inputs, {})
+
+
+def with_stopped_gradient() -> Network:
+    """Only the head learns, which nobody asked for."""
+
+    def apply(params: dict, x: jax.Array) -> jax.Array:
+        return jax.lax.stop_gradient(relu(x @ params["hidden"])) @ params["head"]
+
+    params = {"hidden": kernels(HE, 1)[0], "head": kernels(0.1, 1, WIDTH, 10)[0]}
+    return Network(apply, params, (batch(BATCH, WIDTH),), {})
+
+
+def root_of_zero() -> Network:
+    """A length of zero is finite, its derivative is not."""
+
+    def apply(params: dict, x: jax.Array) -> jax.Array:
+        y = relu(x @ params["hidden"])
+        length = jnp.sqrt(jnp.sum((y @ params["zero"]) ** 2, axis=-1, keepdims=True))
+        return (y / jnp.broadcast_to(1.0 + length, y.shape)) @ params["head"]
+
+    params = {"hidden": kernels(HE, 1)[0], "zero": jnp.zeros((WIDTH, WIDTH))}
+    params["head"] = kernels(0.1, 1, WIDTH, 10)[0]
+    return Network(apply, params, (batch(BATCH, WIDTH),), {})
+
+
+def all_masked() -> Network:
+    """A query that may look at no key."""
+
+    def apply(params: dict, x: jax.Array) -> jax.Array:
+        logits = jnp.einsum("btf,bsf->bts", x @ params["query"], x @ params["key"]) * 0.125
+        weights = jax.nn.softmax(jnp.where(jnp.zeros_like(logits, bool), logits, -jnp.inf))
+        return jnp.einsum("bts,bsf->btf", weights, x @ params["value"]) @ params["head"]
+
+    params = {name: kernels(LECUN, 3)[i] for i, name in enumerate(("query", "key", "value"))}
+    params["head"] = kernels(0.1, 1, WIDTH, 10)[0]
+    return Network(apply, params, (batch(4, 8, WIDTH),), {})
+
+
 def linen(model: Any, scheme: str, *shape: int, **call_kwargs: Any) -> Network:
     x = batch(*shape)
     values = initialize(model, jax.random.key(0), x, scheme=scheme, call_kwargs=call_kwargs)
@@ -217,6 +358,15 @@ BROKEN: dict[str, tuple[Callable[[], Network], str]] = {
     "missing norm": (lambda: residual(False, 1.0, 30), "exploding"),
     "fan without the taps": (lambda: convolutions((2.0 / 16) ** 0.5, 10), "exploding"),
     "naive zero, zero norm scales": (lambda: naive_zero(0.0, 0.0), "dead"),
+    "batch norm, 60 plain layers": (lambda: batch_norm(60), "exploding"),
+    "batch norm over one example": (lambda: batch_norm(4, examples=1), "dead"),
+    "two huge layers, then good ones": (
+        lambda: chain(relu, kernels(HE, 9).at[:2].multiply(60.0)),
+        "exploding",
+    ),
+    "stopped gradient": (with_stopped_gradient, "dead"),
+    "root of zero": (root_of_zero, "NaN"),
+    "all keys masked": (all_masked, "NaN"),
 }
 
 HEALTHY: dict[str, Callable[[], Network]] = {
@@ -242,6 +392,12 @@ HEALTHY: dict[str, Callable[[], Network]] = {
     "ResNet-14, Fixup": lambda: linen(
         cifar_resnet(14, 10, norm="none", residual="fixup", scan=True), "fixup", 8, 16, 16, 3
     ),
+    "batch norm, 16 plain layers": lambda: batch_norm(16),
+    "norms after sums, small embeddings": lambda: post_norm(6),
+    "recurrent through 20 steps": lambda: recurrent(20),
+    "branch of a conditional not taken": conditional,
+    "hourglass with skips": lambda: hourglass(3),
+    "ReLU in bfloat16": lambda: rounded(chain(relu, kernels(HE, 6))),
     "ViT": lambda: linen(
         ViT(TransformerSize(32, 3, 2), patch=4, num_classes=10, scan=True), "he", 4, 16, 16, 3
     ),

@@ -9,10 +9,11 @@ import pytest
 
 from idinit_jax.signal.statistics import (
     backward_statistics,
-    count_nonfinite,
-    count_zeros,
     forward_statistics,
+    is_nonfinite,
+    is_zero,
     mean_cosine,
+    norm_of,
     participation,
     summarize,
     sums_of,
@@ -20,7 +21,7 @@ from idinit_jax.signal.statistics import (
 
 
 def forward_of(y: np.ndarray, features: tuple[int, ...] = (-1,)):
-    return forward_statistics(summarize(jnp.asarray(y), features), y.size)
+    return forward_statistics(jax.jit(lambda y: summarize(y, features))(jnp.asarray(y)), y.size)
 
 
 @hypothesis.settings(max_examples=8)
@@ -40,14 +41,14 @@ def test_moments_are_right_whatever_the_scale(
     assert found.std == pytest.approx(exact.std(), rel=1e-3)
     assert found.rms == pytest.approx(scale, rel=1e-5)
     assert found.largest == pytest.approx(np.abs(exact).max(), rel=1e-6)
-    gradient = backward_statistics(sums_of(jnp.asarray(y)), y.size)
+    gradient = backward_statistics(jax.jit(sums_of)(jnp.asarray(y))[0], y.size)
     assert gradient.norm == pytest.approx(np.linalg.norm(exact), rel=1e-5)
 
 
 def test_zeros_and_what_is_not_finite_are_counted_by_their_bits() -> None:
     y = jnp.asarray([0.0, -0.0, 1e-38, -1.0, 3e38, jnp.inf, -jnp.inf, jnp.nan])
-    assert count_zeros(y) == 2
-    assert count_nonfinite(y) == 3
+    assert is_zero(y).tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
+    assert is_nonfinite(y).tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
     found = forward_of(np.asarray(y))
     assert (found.zeros, found.nonfinite) == (2 / 8, 3 / 8)
     assert not np.isfinite(found.rms)
@@ -55,7 +56,8 @@ def test_zeros_and_what_is_not_finite_are_counted_by_their_bits() -> None:
 
 def test_the_largest_possible_count_stays_exact() -> None:
     # A float32 counter would stop at 2^24.
-    assert count_zeros(jnp.zeros(2**24 + 3)) == 2**24 + 3
+    (sums,) = sums_of(jnp.zeros(2**24 + 3))
+    assert sums.zeros == 2**24 + 3
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32])
@@ -97,5 +99,19 @@ def test_zero_rows_have_no_direction() -> None:
 def test_a_large_sum_keeps_its_digits() -> None:
     y = jax.random.normal(jax.random.key(0), (4096, 1024))
     exact = float(np.sum(np.asarray(y, np.float64) ** 2))
-    sums = sums_of(y)
-    assert float(sums.squares) * float(sums.largest) ** 2 == pytest.approx(exact, rel=1e-5)
+    (sums,) = sums_of(y)
+    assert norm_of(sums.squares) ** 2 == pytest.approx(exact, rel=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-36, 1.0, 3e38, np.inf, np.nan])
+def test_a_norm_is_right_from_zero_to_the_largest_number(value: float) -> None:
+    """Compiled, as XLA may reorder products."""
+    (sums,) = jax.jit(sums_of)(jnp.full((3, 3), value))
+    assert norm_of(sums.squares) == pytest.approx(3 * np.float64(np.float32(value)), nan_ok=True)
+
+
+def test_arrays_that_are_reduced_together_do_not_mix() -> None:
+    arrays = [jax.random.normal(jax.random.key(i), (7, 5)) * 10.0**i for i in range(3)]
+    for one, array in zip(sums_of(*arrays), arrays, strict=True):
+        assert norm_of(one.squares) == pytest.approx(float(jnp.linalg.norm(array)), rel=1e-5)
+        assert float(one.largest) == float(jnp.abs(array).max())
