@@ -1,7 +1,5 @@
 """Every experiment of configs/ can be set up and takes a step, on small data of its form."""
 
-from collections.abc import Iterator
-
 import jax
 import numpy as np
 import pytest
@@ -11,25 +9,19 @@ from experiments.command import experiment_names, parse
 from experiments.experiment import set_up
 
 CIFAR_RESNET = "--depth 8 --width 4"
-VIT = "--depth 2 --width 12 --heads 2"
+VIT = "--depth 1 --width 12 --heads 2"
 SMALLER = {
     "cifar10_resnet20": CIFAR_RESNET,
     "cifar10_resnet56": CIFAR_RESNET,
     "cifar10_resnet110": CIFAR_RESNET,
     "cifar10_vit_tiny4": f"{VIT} --patch 2",
     "digits_resnet8": "--width 4",
-    "imagenet_resnet50": "--depth 18 --image-size 32",
-    "imagenet_vit_s16": f"{VIT} --image-size 32",
-    "imagenet_vit_b32": f"{VIT} --image-size 32",
+    "imagenet_resnet50": "--depth 18 --image-size 8",
+    "imagenet_vit_s16": f"{VIT} --patch 4 --image-size 8",
+    "imagenet_vit_b32": f"{VIT} --patch 4 --image-size 8",
 }
 
-
-@pytest.fixture(autouse=True)
-def quick_compilation() -> Iterator[None]:
-    """Programs that run once need not run fast."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.mark.parametrize("name", experiment_names())
