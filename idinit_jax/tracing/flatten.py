@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from idinit_jax.tracing.program import Program, Site
+from idinit_jax.tracing.program import Program, Site, is_state
 
 # Jitted or custom-derivative functions of these names stay one node each, so that the graph
 # speaks of a gelu and not of its polynomial.
@@ -61,7 +61,7 @@ class StraightLine(NamedTuple):
         shapes, dtypes: one entry a value.
         producers: the node that makes a value, None for inputs and constants.
         constants: values that are known numbers.
-        params, state, inputs: the values that enter, by leaf.
+        params, state, inputs: the values that enter; state that is given as an input is state.
         outputs: the values that leave.
         loops: (carry as the body sees it, carry as the body leaves it) for every loop carry.
         conditionals: sites of conditionals; the next index in a site is the branch.
@@ -73,8 +73,8 @@ class StraightLine(NamedTuple):
     producers: list[int | None]
     constants: dict[int, float]
     params: range
-    state: range
-    inputs: range
+    state: frozenset[int]
+    inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     loops: list[tuple[int, int]]
     conditionals: set[Site]
@@ -88,6 +88,8 @@ def flatten(program: Program) -> StraightLine:
     outputs = writer.body(program.jaxpr, entering, (), 1)
     n_params = len(jax.tree.leaves(program.params))
     n_state = len(jax.tree.leaves(program.state))
+    inputs = range(n_params + n_state, len(entering))
+    given = {value for value, is_held in zip(inputs, _held(program), strict=True) if is_held}
     return StraightLine(
         writer.nodes,
         writer.shapes,
@@ -95,12 +97,20 @@ def flatten(program: Program) -> StraightLine:
         writer.producers,
         writer.constants,
         range(n_params),
-        range(n_params, n_params + n_state),
-        range(n_params + n_state, len(entering)),
+        frozenset(range(n_params, n_params + n_state)) | given,
+        tuple(value for value in inputs if value not in given),
         tuple(outputs),
         writer.loops,
         writer.conditionals,
     )
+
+
+def _held(program: Program) -> list[bool]:
+    """For every array among the inputs whether it is part of a model's state."""
+    parts = jax.tree.leaves(program.inputs, is_leaf=is_state)
+    return [
+        is_state(part) for part in parts for leaf in jax.tree.leaves(part) if hasattr(leaf, "dtype")
+    ]
 
 
 def readers(line: StraightLine) -> list[list[int]]:

@@ -252,11 +252,21 @@ def _adapt_haiku(transformed: Any, inputs: tuple, call_kwargs: dict) -> Model:
 def _adapt_function(function: Callable, inputs: tuple, call_kwargs: dict) -> Model:
     if not inputs:
         raise TypeError("a function needs its parameter tree first: (apply, params, *inputs)")
-    params, *inputs_ = inputs
+    tree, *inputs_ = inputs
+    params = _arrays(tree)
+
+    def whole(params: PyTree) -> PyTree:
+        """The tree with what it holds besides arrays, such as an Equinox module's functions."""
+        return jax.tree.map(
+            lambda array, leaf: leaf if array is None else array,
+            params,
+            tree,
+            is_leaf=lambda leaf: leaf is None,
+        )
 
     def apply(params: PyTree, state: PyTree, *inputs: Any) -> PyTree:
         del state
-        return function(params, *inputs, **call_kwargs)
+        return function(whole(params), *inputs, **call_kwargs)
 
     return Model(
         "function",
@@ -265,9 +275,13 @@ def _adapt_function(function: Callable, inputs: tuple, call_kwargs: dict) -> Mod
         {},
         abstract(tuple(inputs_)),
         _own_values(params, {}),
-        join=lambda params, _: params,
-        split=lambda params: (params, {}),
+        join=lambda params, _: whole(params),
+        split=lambda tree: (_arrays(tree), {}),
     )
+
+
+def _arrays(tree: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf: leaf if is_array(leaf) else None, tree)
 
 
 def _partition(inputs: tuple) -> tuple[list, Any]:

@@ -1,5 +1,6 @@
 """A model's forward pass as one jaxpr over flat parameters, state and inputs."""
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,12 @@ from jax.extend import core
 # branch entered, the index of the sub-jaxpr and of the equation in it.
 Site = tuple[int, ...]
 PyTree = Any
+
+
+def is_state(value: Any) -> bool:
+    """Whether an input is state that a model hands from call to call, as Equinox does."""
+    equinox = sys.modules.get("equinox")
+    return equinox is not None and isinstance(value, equinox.nn.State)
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,7 @@ class Program:
         jaxpr: closed over the constants that the model itself holds.
         params: tree of ShapeDtypeStruct, what training changes.
         state: tree of ShapeDtypeStruct, what the model reads but does not train.
-        inputs: tuple of trees of ShapeDtypeStruct.
+        inputs: tuple of trees of ShapeDtypeStruct; an Equinox `State` among them is state.
         out_tree: structure of the model's output.
         paths: one "/"-joined path a parameter leaf, in leaf order.
     """

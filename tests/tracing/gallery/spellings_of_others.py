@@ -144,3 +144,51 @@ def equinox_table_of_positions():
         "*bias": "bias",
     }
     return Entry(eqx.filter_eval_shape(make), (shape(6, 8),), expected, 0)
+
+
+class _BatchNormed(eqx.Module):
+    """Equinox hands the running statistics from call to call."""
+
+    stem: eqx.nn.Conv2d
+    norm: eqx.nn.BatchNorm
+    head: eqx.nn.Linear
+
+    def __call__(self, x, state):
+        x, state = self.norm(self.stem(x), state)
+        return self.head(jax.nn.relu(x).mean((1, 2))), state
+
+
+_BATCH_NORMED = {
+    "stem/weight": "stem oi.. >relu",
+    "stem/bias": "bias",
+    "norm/weight": "norm_scale",
+    "norm/bias": "norm_bias",
+    "head/weight": "head oi",
+    "head/bias": "bias",
+}
+
+
+def _batch_normed():
+    key = jax.random.key(0)
+    norm = eqx.nn.BatchNorm(4, "batch", mode="batch")
+    conv = eqx.nn.Conv2d(3, 4, 3, padding=1, key=key)
+    return eqx.nn.make_with_state(_BatchNormed)(conv, norm, eqx.nn.Linear(4, 2, key=key))
+
+
+@entry
+def equinox_running_statistics():
+    model, state = _batch_normed()
+    inputs = (shape(3, 8, 8), state)
+    return Entry(eqx.nn.inference_mode(model), inputs, _BATCH_NORMED, 0)
+
+
+@entry
+def equinox_module_in_a_function():
+    """The usual way to train it: the module, strings and functions and all, is the tree."""
+
+    def apply(model, state, x):
+        over_batch = jax.vmap(model, axis_name="batch", in_axes=(0, None), out_axes=(0, None))
+        return over_batch(x, state)
+
+    model, state = _batch_normed()
+    return Entry(apply, (model, state, shape(5, 3, 8, 8)), _BATCH_NORMED, 0)
