@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from idinit_jax import initializers as init
 from idinit_jax.initializers import Initializer
-from idinit_jax.schemes.fill import Fill, Layers
+from idinit_jax.schemes.fill import Fill, Layers, vanishes
 from idinit_jax.schemes.filling import fill_of
 from idinit_jax.schemes.paths import Where, selected
 from idinit_jax.schemes.scheme import Choice, Entry, Scheme, SchemeRule, as_rule, get_scheme
@@ -82,12 +82,27 @@ def _choose_one(
 ) -> Chosen:
     layers = _layers(entry) if isinstance(entry, Kernel) else ()
     choices = tuple(
-        (override or _rule_for(layer, scheme))(layer, graph) for layer in (layers or (entry,))
+        override(layer, graph)
+        if override
+        else _defined(_rule_for(layer, scheme)(layer, graph), layer)
+        for layer in (layers or (entry,))
     )
     if len(set(choices)) == 1:
         (choice, *_) = choices
         return Chosen(entry, (choice,), _fill(choice, entry))
     return Chosen(entry, choices, _layered_fill(entry, layers, choices))
+
+
+def _defined(choice: Choice, entry: Entry) -> Choice:
+    """Another choice for a kernel that the model divides by its norm, where that would be zero."""
+    if not isinstance(entry, Kernel) or not entry.unit_axes:
+        return choice
+    fill = _fill(choice, entry)
+    if fill is None or not vanishes(fill, entry.shape, entry.unit_axes):
+        return choice
+    return Choice(
+        init.lecun(), f"a direction alone, as the model divides it by its norm: {choice.reason}"
+    )
 
 
 def _rule_for(entry: Entry, scheme: Scheme) -> SchemeRule:

@@ -194,6 +194,19 @@ class Layers:
         return numpy.moveaxis(stack, range(len(self.axes)), self.axes).reshape(window.shape)
 
 
+def vanishes(fill: Fill, shape: tuple[int, ...], axes: tuple[int, ...]) -> bool:
+    """Whether an array is known to have a part along `axes` that holds nothing but zeros."""
+    if isinstance(fill, Constant):
+        return fill.value == 0
+    if not isinstance(fill, Entries):
+        return False
+    positions, _ = fill.pattern(fill.axes, fill.layout)
+    index = np.unravel_index(positions, shape)
+    parts = np.zeros(tuple(1 if axis in axes else size for axis, size in enumerate(shape)), bool)
+    parts[tuple(0 if axis in axes else where for axis, where in enumerate(index))] = True
+    return not parts.all()
+
+
 def stepped(distribution: Distribution, std: float, words: Words, window: Window) -> Any:
     """Draws in multiples of a power of two, exact products, so that a sum rounds only once.
 

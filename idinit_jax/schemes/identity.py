@@ -13,7 +13,7 @@ from idinit_jax.schemes.rules import (
     traced_he,
 )
 from idinit_jax.schemes.scheme import Scheme, register, rule
-from idinit_jax.tracing.graph import Kernel, ModelGraph
+from idinit_jax.tracing.graph import Kernel, ModelGraph, Parameter
 
 # The choices that the paper leaves open, in one place.
 STEM = traced_he
@@ -27,6 +27,10 @@ SCALED_TAIL = zeros_identity(0.1)
 BRANCH_SCALE = 1e-3
 
 
+_OWN_SCALE = keep("the scale of a reparametrized kernel keeps the model's own start")
+_SMALL = scale_of(BRANCH_SCALE, "the last thing that scales its branch: nearly zero")
+
+
 @rule
 def norm_aware_tail(kernel: Kernel, graph: ModelGraph) -> tuple[Initializer, str]:
     """An ordinary size where the branch is scaled after the kernel, else nearly zero."""
@@ -36,6 +40,17 @@ def norm_aware_tail(kernel: Kernel, graph: ModelGraph) -> tuple[Initializer, str
     if kernel.norm_follows:
         return TAIL, "last of a branch; the norm that follows has no scale and undoes most of it"
     return TAIL, "last of a branch: nearly zero, with a gradient"
+
+
+@rule
+def scale_of_kernel(parameter: Parameter, graph: ModelGraph) -> tuple[Initializer | None, str]:
+    """Small where it alone sets the size of a tail, whose own is divided out."""
+    kernel = graph[parameter.kernel] if parameter.kernel else None
+    if isinstance(kernel, Kernel) and kernel.role == "tail" and kernel.unit_axes:
+        branch = branch_of(kernel, graph)
+        if branch is not None and not branch.scales:
+            return _SMALL(parameter, graph)
+    return _OWN_SCALE(parameter, graph)
 
 
 _KERNELS = {
@@ -53,8 +68,6 @@ _PARAMETERS = {
 }
 # The layout that the paper's "patch-maintain" most likely means.
 _PUBLISHED = idinit(layout="patch")
-_SMALL = scale_of(BRANCH_SCALE, "the last thing that scales its branch: nearly zero")
-
 register(
     Scheme(
         "idinit",
@@ -64,6 +77,7 @@ register(
         {
             **_PARAMETERS,
             "norm_scale": at_branch_end(_SMALL, scale_of(1.0, "norms start without effect")),
+            "kernel_scale": scale_of_kernel,
             "multiplier": at_branch_end(_SMALL, keep("a multiplier inside a branch, or of none")),
         },
     )

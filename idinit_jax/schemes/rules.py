@@ -1,5 +1,6 @@
 """Rules that several schemes share."""
 
+import math
 from collections.abc import Callable
 
 from idinit_jax.initializers import (
@@ -113,6 +114,15 @@ def embedding(kernel: Kernel, graph: ModelGraph) -> tuple[Initializer, str]:
     return normal(features**-0.5), f"rows of length 1 for {features} features"
 
 
+@rule
+def token(parameter: Parameter, graph: ModelGraph) -> tuple[Initializer | None, str]:
+    """Nothing in a single place; several must differ from the start."""
+    del graph
+    if math.prod(parameter.shape[:-1]) > 1:
+        return None, "tokens that started alike would stay alike: the model's own start"
+    return zeros(), "the token starts empty"
+
+
 def everywhere(
     kernels: SchemeRule | Initializer, head: SchemeRule | Initializer | None = None
 ) -> dict[str, SchemeRule | Initializer]:
@@ -134,7 +144,7 @@ STANDARD_PARAMETERS: dict[str, SchemeRule | Initializer] = {
     "multiplier": keep("a learned multiplier keeps the model's own start"),
     "kernel_scale": keep("the scale of a reparametrized kernel keeps the model's own start"),
     "position_embedding": because(normal(0.02), "positions start nearly alike"),
-    "class_token": because(zeros(), "the class token starts empty"),
+    "class_token": token,
     "unused": keep("reaches no output, keeps the model's own start"),
     "unknown": keep("kind unknown, keeps the model's own start"),
 }

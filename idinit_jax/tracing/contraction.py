@@ -20,6 +20,7 @@ class Share(NamedTuple):
     group_atoms: tuple[Atom, ...]
     spatial_atoms: tuple[Atom, ...]
     picked: tuple[tuple[Atom, int | None], ...]
+    unit: frozenset[int]
     lost: str
 
 
@@ -192,6 +193,7 @@ def share(lineage: Lineage, dims: WeightDims) -> Share:
         lineage.chosen + _atoms(lineage, dims.grouped),
         _atoms(lineage, spatial),
         lineage.picked,
+        lineage.unit,
         lineage.lost,
     )
 

@@ -73,6 +73,8 @@ class Kernel:
         uses: every consumption, in forward order.
         role: what all uses agree on.
         reason: why.
+        unit_axes: stored axes over which the model takes the kernel's norm or standard deviation
+            to divide the kernel by it; empty if it does not.
         layer_roles: roles along the stack axes, flattened; empty without stack axes.
     """
 
@@ -89,6 +91,7 @@ class Kernel:
     role: Role
     reason: str
     layer_roles: tuple[Role, ...] = ()
+    unit_axes: tuple[int, ...] = ()
 
     @property
     def batch_axes(self) -> tuple[int, ...]:

@@ -42,6 +42,8 @@ class Lineage(NamedTuple):
         affine: whether nothing but scaling and shifting by numbers happened.
         reduced: whether the parameter was summed over on the way (a statistic of a kernel).
         root: whether it stands under a square root (a variance).
+        summed: atoms of the dimensions that it was summed over.
+        unit: stored axes over which a norm of the parameter is taken that it is divided by.
         lost: what made the axes unreadable; empty while they are known.
     """
 
@@ -55,6 +57,8 @@ class Lineage(NamedTuple):
     affine: bool = True
     reduced: bool = False
     root: bool = False
+    summed: tuple[Atom, ...] = ()
+    unit: frozenset[int] = frozenset()
     lost: str = ""
 
     @property
@@ -84,10 +88,10 @@ def merge(lineages: Iterable[Lineage]) -> tuple[Lineage, ...]:
         held = best.get(lineage.param)
         if held is None:
             best[lineage.param] = lineage
-        elif _dilution(lineage) < _dilution(held):
-            best[lineage.param] = lineage._replace(affine=False)
         else:
-            best[lineage.param] = held._replace(affine=False)
+            kept, other = sorted((held, lineage), key=_dilution)
+            norm = {atom.axis for atom in other.summed} if other.reduced and other.root else set()
+            best[lineage.param] = kept._replace(affine=False, unit=kept.unit | norm)
     return tuple(best.values())
 
 
@@ -256,7 +260,9 @@ def _layer_slice(params: dict, lineage: Lineage, out_shape: Sequence[int], _: An
 def _reduce(params: dict, lineage: Lineage, out_shape: Sequence[int], _: Any) -> Lineage:
     del out_shape
     kept = tuple(dim for axis, dim in enumerate(lineage.dims) if axis not in params["axes"])
-    return lineage._replace(dims=kept, reduced=True, affine=False)
+    gone = (lineage.dims[axis] for axis in params["axes"])
+    summed = tuple(atom for dim in gone for atom in dim if atom.axis != SPREAD)
+    return lineage._replace(dims=kept, reduced=True, affine=False, summed=lineage.summed + summed)
 
 
 def _gather(

@@ -168,6 +168,7 @@ def _kernel(
         role,
         reason,
         _layer_roles(axes, uses, judgements[first_index]),
+        tuple(sorted(first_share.unit)),
     )
 
 
