@@ -17,7 +17,7 @@ from idinit_jax.signal.statistics import (
     moments,
     norm_of,
 )
-from idinit_jax.signal.units import ParameterStatistics, identical_units
+from idinit_jax.signal.units import ParameterStatistics, identical_units, one_by_one
 from idinit_jax.tracing.graph import Kernel, ModelGraph, Parameter
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def build_report(
     """Arrange the numbers of a measurement, fetched from the device, as rows in forward order."""
     parameters = [
         row
-        for entry, found in zip(graph, statistics.parameters, strict=True)
+        for entry, found in zip(graph, one_by_one(tuple(graph), statistics.parameters), strict=True)
         for row in _parameter_rows(entry, found)
     ]
     norms = np.array([row.gradient_norm for row in parameters], np.float64)

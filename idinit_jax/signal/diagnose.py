@@ -36,7 +36,7 @@ def diagnose(
     >>> kernels = jax.random.normal(jax.random.key(1), (6, 32, 32))
     >>> network = lambda ws, x: jax.lax.scan(lambda x, w: (jax.nn.relu(x @ w), None), x, ws)[0]
     >>> [finding.problem for finding in diagnose(network, kernels, x).findings]
-    ['exploding', 'exploding']
+    ['exploding']
     """
     meter = make_meter(model, values, *inputs, loss=loss, call_kwargs=call_kwargs)
     return diagnose_with(meter, values, inputs, targets)[1]

@@ -20,7 +20,7 @@ from idinit_jax.signal.sites import (
     output_index,
 )
 from idinit_jax.signal.softmaxes import Logits, find_softmaxes, summarize_logits
-from idinit_jax.signal.statistics import Summary, Sums, summarize, summarize_with, sums_of
+from idinit_jax.signal.statistics import Summary, Sums, gram_of, summarize, sums_of
 from idinit_jax.signal.tap import make_slot, tap
 from idinit_jax.signal.units import ParameterStatistics, parameter_statistics
 from idinit_jax.tracing import Model, ModelGraph, take_apart, trace_model
@@ -50,7 +50,7 @@ class Statistics(NamedTuple):
         loss: its value.
         forward: by site; INPUT and OUTPUT stand for the first floating input and output.
         backward: likewise; sums of the gradients.
-        parameters: one a parameter, in the order of the graph.
+        parameters: as `parameter_statistics` gives them.
     """
 
     loss: jax.Array
@@ -241,7 +241,7 @@ def measure(
     >>> x = jax.random.normal(jax.random.key(0), (32, 64))
     >>> report = measure(model, model.init(jax.random.key(1), x), x)
     >>> [(row.name, round(row.variance, 1)) for row in report.trunk]
-    [('layers_0/kernel', 1.0), ('layers_2/kernel', 0.5)]
+    [('layers_0/kernel', 1.1), ('layers_2/kernel', 0.5)]
     """
     return make_meter(model, values, *inputs, loss=loss, call_kwargs=call_kwargs)(
         values, *inputs, targets=targets
@@ -272,7 +272,8 @@ def _hook(place: Place) -> Hook:
             seen += [operands[branch], operands[1 - branch]]
         seen = jax.lax.stop_gradient(seen)
         sums, *parts = sums_of(*seen)
-        record = Record(summarize_with(seen[0], place.features, sums), tuple(parts))
+        gram = gram_of(seen[0], place.features, sums.largest)
+        record = Record(Summary(sums, gram), tuple(parts))
         return [tap(y, slot), *rest], record
 
     return hook

@@ -4,6 +4,7 @@ Each is reduced to a few sums where it arises, in the compiled program; the rest
 these sums, on the host and in double precision.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -99,15 +100,22 @@ def summarize(y: jax.Array, features: Sequence[int] = (-1,)) -> Summary:
         y: any shape; its first axis that is no feature axis counts examples.
         features: axes of the features.
     """
-    return summarize_with(y, features, sums_of(y)[0])
+    (sums,) = sums_of(y)
+    return Summary(sums, gram_of(y, tuple(features), sums.largest))
 
 
-def summarize_with(y: jax.Array, features: Sequence[int], sums: Sums) -> Summary:
-    """`summarize` where the sums are at hand."""
-    rows = sampled_rows(as_samples(y, features)) / unit_of(sums.largest)
-    return Summary(sums, jnp.einsum("epf,xyf->epxy", rows, rows, precision="highest"))
+# Jitted, so that layers of one shape are traced and lowered once.
+@functools.partial(jax.jit, static_argnums=1)
+def gram_of(y: jax.Array, features: tuple[int, ...], unit: jax.Array) -> jax.Array:
+    """Inner products of sampled rows of an activation, in squares of a unit."""
+    rows = sampled_rows(as_samples(y, features))
+    examples, positions, width = rows.shape
+    flat = (rows / jnp.maximum(unit, jnp.finfo(jnp.float32).tiny)).reshape(-1, width)
+    gram = jnp.einsum("if,jf->ij", flat, flat, precision="highest")
+    return gram.reshape(examples, positions, examples, positions)
 
 
+@jax.jit
 def sums_of(*arrays: jax.Array) -> list[Sums]:
     """Reduce arrays of one shape in float32, in one pass over them."""
     terms = [_terms(jnp.atleast_1d(x).astype(jnp.float32)) for x in arrays]
@@ -221,11 +229,6 @@ def sampled_rows(samples: jax.Array) -> jax.Array:
     """Some examples and some positions of (examples, positions, features), evenly spaced."""
     samples = samples[:, :: -(-samples.shape[1] // SAMPLED_POSITIONS)]
     return samples[:: -(-samples.shape[0] * samples.shape[1] // SAMPLED_ROWS)]
-
-
-def unit_of(largest: jax.Array) -> jax.Array:
-    """The largest absolute value where it can serve as a unit, else one."""
-    return jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1.0)
 
 
 def is_zero(x: jax.Array) -> jax.Array:

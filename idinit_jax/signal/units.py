@@ -1,7 +1,8 @@
 """Parameters seen layer by layer: norms, gradients, dead entries and identical units."""
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +13,8 @@ from idinit_jax.signal.statistics import UNITS, is_zero, reduce_together, square
 from idinit_jax.tracing.graph import Kernel, Parameter
 
 Entry = Kernel | Parameter
+# Entries of several arrays that may be copied into one, which is looked at in a single loop.
+LARGEST_COPY = 2**20
 
 
 class ParameterStatistics(NamedTuple):
@@ -77,21 +80,43 @@ def layout_of(entry: Entry) -> Layout:
 def parameter_statistics(
     entries: Sequence[Entry], values: Sequence[jax.Array], gradients: Sequence[jax.Array]
 ) -> list[ParameterStatistics]:
-    """Sum up parameters and their gradients: kernels one by one, small ones of a shape together."""
-    alike: dict[Any, list[int]] = {}
-    for index, entry in enumerate(entries):
-        kernel = isinstance(entry, Kernel)
-        alike.setdefault(index if kernel else layout_of(entry), []).append(index)
-    found: dict[int, ParameterStatistics] = {}
-    for members in alike.values():
-        layout = layout_of(entries[members[0]])
-        held = [jnp.stack([of[i] for i in members]) for of in (values, gradients)]
-        together = _statistics(layout, *held)
+    """Sum up parameters and their gradients.
+
+    Small ones of one layout share a loop, and an axis in front, as `one_by_one` undoes.
+    """
+    return [
+        _statistics(layout, *(_stacked([of[i] for i in members]) for of in (values, gradients)))
+        for layout, members in _batches(entries)
+    ]
+
+
+def _stacked(arrays: Sequence[jax.Array]) -> jax.Array:
+    # Without the barrier XLA would copy in the loop itself, which takes long to compile.
+    return jax.lax.optimization_barrier(jnp.stack(arrays))
+
+
+def one_by_one(
+    entries: Sequence[Entry], found: Sequence[ParameterStatistics]
+) -> list[ParameterStatistics]:
+    """What `parameter_statistics` found, on the host, for each parameter."""
+    apart: dict[int, ParameterStatistics] = {}
+    for (_, members), together in zip(_batches(entries), found, strict=True):
         for position, index in enumerate(members):
-            found[index] = jax.tree.map(lambda array, p=position: array[p], together)
-    return [found[index] for index in range(len(entries))]
+            apart[index] = jax.tree.map(lambda array, p=position: array[p], together)
+    return [apart[index] for index in range(len(entries))]
 
 
+def _batches(entries: Sequence[Entry]) -> Iterator[tuple[Layout, Sequence[int]]]:
+    """Parameters of one layout, as many as may be copied to lie side by side."""
+    alike: dict[Layout, list[int]] = {}
+    for index, entry in enumerate(entries):
+        alike.setdefault(layout_of(entry), []).append(index)
+    for layout, members in alike.items():
+        count = max(1, LARGEST_COPY // max(1, math.prod(layout.view)))
+        yield from ((layout, members[i : i + count]) for i in range(0, len(members), count))
+
+
+@functools.partial(jax.jit, static_argnums=0)
 def _statistics(layout: Layout, values: jax.Array, slopes: jax.Array) -> ParameterStatistics:
     """Of several arrays of one layout, stacked; the numbers are too."""
     value, slope = (

@@ -81,7 +81,7 @@ def judge(report: SignalReport, later: SignalReport | None = None) -> Verdict:
         The verdict, with the first offending layer of each problem.
 
     >>> import jax.numpy as jnp, idinit_jax.signal as signal
-    >>> print(judge(signal.measure(lambda w, x: x @ w, jnp.zeros((4, 4)), jnp.eye(4))))
+    >>> print(judge(signal.measure(lambda w, x: x @ w, jnp.zeros((8, 4)), jnp.eye(8))))
     healthy
     forward variance: no layers to compare
     backward gradient: no layers to compare
