@@ -142,6 +142,25 @@ def equation_at(program: Program, site: Site) -> core.JaxprEqn:
     return open_jaxpr(body).eqns[site[-1]]
 
 
+def whole_derivative(program: Program, site: Site) -> Site:
+    """The function with a derivative of its own that an equation ends; else the equation.
+
+    To look at its result there is no need to open it, which would lose that derivative.
+    """
+    found = site
+    while len(site) > 2:
+        result = equation_at(program, site).outvars
+        site, body = site[:-2], site[-2]
+        caller = equation_at(program, site)
+        if caller.primitive.name in ("scan", "while", "cond"):
+            break
+        if open_jaxpr(_sub_jaxpr(caller, body)).outvars != result:
+            break
+        if caller.primitive.name.startswith("custom_"):
+            found = site
+    return found
+
+
 def _sub_jaxpr(eqn: core.JaxprEqn, index: int) -> Any:
     kind = eqn.primitive.name
     if kind == "cond":
@@ -165,10 +184,10 @@ def _use_place(graph: ModelGraph, kernel: Kernel, index: int) -> Place:
     name = path if index == 0 else f"{path}#{index + 1}"
     trunk = use.branch is None and use.role != "shortcut"
     eqn = equation_at(graph.program, use.site)
-    loops = loops_around(graph.program, use.site)
-    return Place(
-        name, "kernel", use.site, loops, feature_axes(eqn, kernel), trunk, _size(eqn), kernel, use
-    )
+    site = whole_derivative(graph.program, use.site)
+    loops = loops_around(graph.program, site)
+    features = feature_axes(eqn, kernel)
+    return Place(name, "kernel", site, loops, features, trunk, _size(eqn), kernel, use)
 
 
 def _size(eqn: core.JaxprEqn) -> int:

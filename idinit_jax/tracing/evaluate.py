@@ -6,7 +6,7 @@ mechanism serves measuring, rescaling and inserting what a model lacks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,8 +53,26 @@ def evaluate(
     runner = _Runner(hooks, dict(extras or {}))
     records: Records = {}
     jaxpr = program.jaxpr
-    outputs = runner.body(jaxpr, leaves, (), runner.extras, records)
+    outputs = runner.body(jaxpr, leaves, Here((), runner.extras, records))
     return outputs, records
+
+
+class Here(NamedTuple):
+    """Where the evaluation is, what hooks get there, and where their records go.
+
+    Attributes:
+        site: of an equation, or of what holds the equations of a body.
+        extras: by site.
+        records: by site, added to by the hooks.
+    """
+
+    site: Site
+    extras: Mapping[Site, PyTree]
+    records: Records
+
+    def inside(self, index: int) -> "Here":
+        """At an equation of a body, or in a body of an equation."""
+        return self._replace(site=(*self.site, index))
 
 
 class _Runner:
@@ -69,11 +87,9 @@ class _Runner:
         self,
         body: core.ClosedJaxpr | core.Jaxpr,
         args: Sequence[Any],
-        at: Site,
-        extras: Mapping[Site, PyTree],
-        records: Records,
+        here: Here,
     ) -> list[Any]:
-        """Run a jaxpr; records of the hooks in it are added to `records`."""
+        """Run a jaxpr; the hooks in it leave their records."""
         jaxpr = open_jaxpr(body)
         env = dict(zip(jaxpr.invars, args, strict=True))
         env.update(zip(jaxpr.constvars, getattr(body, "consts", ()), strict=False))
@@ -83,112 +99,84 @@ class _Runner:
 
         for index, eqn in enumerate(jaxpr.eqns):
             operands = [read(atom) for atom in eqn.invars]
-            outputs = self.equation(eqn, operands, (*at, index), extras, records)
+            outputs = self.equation(eqn, operands, here.inside(index))
             env.update(zip(eqn.outvars, outputs, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
 
-    def equation(
-        self,
-        eqn: core.JaxprEqn,
-        operands: list[Any],
-        site: Site,
-        extras: Mapping[Site, PyTree],
-        records: Records,
-    ) -> list[Any]:
+    def equation(self, eqn: core.JaxprEqn, operands: list[Any], here: Here) -> list[Any]:
+        site = here.site
         if site in self.hooks:
-            hook = self.hooks[site]
-            outputs, records[site] = hook(
-                lambda *values: _bind(eqn, values), operands, extras[site]
-            )
+            hook, extra = self.hooks[site], here.extras[site]
+            outputs, here.records[site] = hook(lambda *values: _bind(eqn, values), operands, extra)
             return outputs
         if site not in self.opened:
             return _bind(eqn, operands)
         kind = eqn.primitive.name
         runners = {"scan": self.scan, "while": self.while_loop, "cond": self.conditional}
         if kind in runners:
-            return runners[kind](eqn, operands, site, extras, records)
+            return runners[kind](eqn, operands, here)
         if kind == "shard_map":
             raise ValueError("a hook inside shard_map cannot hand out its record; hook outside it")
         if "policy" in eqn.params and "prevent_cse" in eqn.params:
-            return self.rematerialized(eqn, operands, site, extras, records)
+            return self.rematerialized(eqn, operands, here)
         # A custom derivative is opened: its body has the ordinary one.
         callee = called_jaxpr(eqn)
         if callee is None:
             raise ValueError(f"cannot look inside {kind} at {site}")
-        return self.body(callee, operands, (*site, 0), extras, records)
+        return self.body(callee, operands, here.inside(0))
 
-    def within(self, site: Site, extras: Mapping[Site, PyTree]) -> dict[Site, PyTree]:
-        return {inner: extras[inner] for inner in self.hooks if inner[: len(site)] == site}
+    def extras_in(self, here: Here) -> dict[Site, PyTree]:
+        """Those of the hooks in the bodies of an equation."""
+        depth = len(here.site)
+        return {site: here.extras[site] for site in self.hooks if site[:depth] == here.site}
 
-    def scan(
-        self,
-        eqn: core.JaxprEqn,
-        operands: list[Any],
-        site: Site,
-        extras: Mapping[Site, PyTree],
-        records: Records,
-    ) -> list[Any]:
+    def scan(self, eqn: core.JaxprEqn, operands: list[Any], here: Here) -> list[Any]:
         n_consts, n_carry = scan_counts(eqn)
         consts, init = operands[:n_consts], operands[n_consts : n_consts + n_carry]
 
         def turn(carry: list[Any], slices: tuple) -> tuple[list[Any], tuple]:
-            xs, inner_extras = slices
+            xs, extras = slices
             found: Records = {}
-            outputs = self.body(
-                eqn.params["jaxpr"], [*consts, *carry, *xs], (*site, 0), inner_extras, found
-            )
+            inside = Here((*here.site, 0), extras, found)
+            outputs = self.body(eqn.params["jaxpr"], [*consts, *carry, *xs], inside)
             return outputs[:n_carry], (outputs[n_carry:], found)
 
         carry, (stacked, found) = jax.lax.scan(
             turn,
             init,
-            (operands[n_consts + n_carry :], self.within(site, extras)),
+            (operands[n_consts + n_carry :], self.extras_in(here)),
             length=eqn.params["length"],
             reverse=eqn.params["reverse"],
             unroll=eqn.params["unroll"],
         )
-        records.update(found)
+        here.records.update(found)
         return [*carry, *stacked]
 
-    def while_loop(
-        self,
-        eqn: core.JaxprEqn,
-        operands: list[Any],
-        site: Site,
-        extras: Mapping[Site, PyTree],
-        records: Records,
-    ) -> list[Any]:
+    def while_loop(self, eqn: core.JaxprEqn, operands: list[Any], here: Here) -> list[Any]:
         n_test, n_body = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
         test_consts, body_consts = operands[:n_test], operands[n_test : n_test + n_body]
         test = core.jaxpr_as_fun(_closed(eqn.params["cond_jaxpr"]))
 
         def turn(carry: list[Any]) -> list[Any]:
             found: Records = {}
-            args = [*body_consts, *carry]
-            outputs = self.body(eqn.params["body_jaxpr"], args, (*site, 0), extras, found)
+            inside = Here((*here.site, 0), here.extras, found)
+            outputs = self.body(eqn.params["body_jaxpr"], [*body_consts, *carry], inside)
             if jax.tree.leaves(found):
                 raise ValueError("no record can leave a loop whose length is not known")
             return outputs
 
-        records.update(dict.fromkeys(self.within(site, extras)))
+        here.records.update(dict.fromkeys(self.extras_in(here)))
         init = operands[n_test + n_body :]
         return jax.lax.while_loop(lambda carry: test(*test_consts, *carry)[0], turn, init)
 
-    def conditional(
-        self,
-        eqn: core.JaxprEqn,
-        operands: list[Any],
-        site: Site,
-        extras: Mapping[Site, PyTree],
-        records: Records,
-    ) -> list[Any]:
+    def conditional(self, eqn: core.JaxprEqn, operands: list[Any], here: Here) -> list[Any]:
         index, *args = operands
 
         def runner(number: int) -> Callable[..., tuple[list[Any], Records]]:
             def run(*args: Any) -> tuple[list[Any], Records]:
                 found: Records = {}
-                branch = eqn.params["branches"][number]
-                return self.body(branch, args, (*site, number), extras, found), found
+                inside = Here((*here.site, number), here.extras, found)
+                return self.body(eqn.params["branches"][number], args, inside), found
 
             return run
 
@@ -206,26 +194,20 @@ class _Runner:
 
         index = jnp.asarray(index, jnp.int32)
         outputs, found = jax.lax.switch(index, [completed(branch) for branch in branches], *args)
-        records.update(found)
+        here.records.update(found)
         return outputs
 
-    def rematerialized(
-        self,
-        eqn: core.JaxprEqn,
-        operands: list[Any],
-        site: Site,
-        extras: Mapping[Site, PyTree],
-        records: Records,
-    ) -> list[Any]:
-        def run(args: list[Any], inner: dict[Site, PyTree]) -> tuple[list[Any], Records]:
+    def rematerialized(self, eqn: core.JaxprEqn, operands: list[Any], here: Here) -> list[Any]:
+        def run(args: list[Any], extras: dict[Site, PyTree]) -> tuple[list[Any], Records]:
             found: Records = {}
-            return self.body(eqn.params["jaxpr"], args, (*site, 0), inner, found), found
+            inside = Here((*here.site, 0), extras, found)
+            return self.body(eqn.params["jaxpr"], args, inside), found
 
         checkpointed = jax.checkpoint(
             run, policy=eqn.params["policy"], prevent_cse=eqn.params["prevent_cse"]
         )
-        outputs, found = checkpointed(operands, self.within(site, extras))
-        records.update(found)
+        outputs, found = checkpointed(operands, self.extras_in(here))
+        here.records.update(found)
         return outputs
 
 

@@ -188,3 +188,27 @@ def test_integers_have_no_input_row_and_softmaxes_their_own() -> None:
 def test_a_model_without_floating_output_is_refused() -> None:
     with pytest.raises(TypeError, match="no floating array"):
         signal.measure(lambda w, x: (x @ w).argmax(-1), PARAMS["a"], X)
+
+
+def test_a_derivative_of_its_own_stays_whole() -> None:
+    """Also one that is wrong on purpose, as straight-through estimators are."""
+
+    @jax.custom_vjp
+    def product(x: jax.Array, w: jax.Array) -> jax.Array:
+        return jax.jit(jnp.matmul)(x, w)
+
+    def backward(kept: tuple, gradient: jax.Array) -> tuple:
+        x, w = kept
+        return gradient @ w.T, 3.0 * (x.T @ gradient)
+
+    product.defvjp(lambda x, w: (product(x, w), (x, w)), backward)
+
+    def network(params: dict, x: jax.Array) -> jax.Array:
+        return jnp.tanh(product(x, params["a"])) @ params["b"]
+
+    report = signal.measure(network, PARAMS, X)
+    plain = signal.measure(two_layers, PARAMS, X)
+    assert report["a"].variance == pytest.approx(plain["a"].variance, rel=1e-6)
+    assert report["a"].backward.norm == pytest.approx(plain["a"].backward.norm, rel=1e-6)
+    tripled = {row.path: row.gradient_norm for row in report.parameters}
+    assert tripled["a"] == pytest.approx(3 * plain.parameters[0].gradient_norm, rel=1e-5)
