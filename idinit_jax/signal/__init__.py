@@ -1,5 +1,6 @@
 """See the signal of a model: forward, backward, spectrum, assertions."""
 
+from idinit_jax.schemes import assert_replicas_agree
 from idinit_jax.signal.assertions import (
     assert_finite_signal,
     assert_gradient_flow,
@@ -14,6 +15,7 @@ from idinit_jax.signal.compare import Comparison, compare
 from idinit_jax.signal.diagnose import diagnose
 from idinit_jax.signal.growth import Growth, growth
 from idinit_jax.signal.meter import Meter, Statistics, make_meter, measure, unit_noise
+from idinit_jax.signal.picture import save_picture
 from idinit_jax.signal.recommend import Evidence, Recommendation, recommend
 from idinit_jax.signal.rows import ParameterRow, SignalReport, SignalRow
 from idinit_jax.signal.spectrum import Spectrum, spectrum
@@ -42,6 +44,7 @@ __all__ = [
     "assert_identity_at_init",
     "assert_isometry",
     "assert_no_dead_parameters",
+    "assert_replicas_agree",
     "assert_symmetry_broken",
     "assert_unit_variance",
     "assert_variance_preserved",
@@ -52,6 +55,7 @@ __all__ = [
     "make_meter",
     "measure",
     "recommend",
+    "save_picture",
     "spectrum",
     "unit_noise",
     "weight_spectra",

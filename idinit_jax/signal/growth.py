@@ -8,6 +8,8 @@ import numpy as np
 
 # Outside of these float32 has little or nothing left.
 FLOOR, CEILING = 1e-30, 1e30
+# Steps from which on a trend is worth extrapolating.
+FEWEST_LAYERS = 3
 
 
 class Growth(NamedTuple):
@@ -41,6 +43,8 @@ class Growth(NamedTuple):
     def __str__(self) -> str:
         if abs(math.log(self.factor)) * max(self.layers, 1) < math.log(2.0):
             return f"steady (x {self.factor:.3g} a layer)"
+        if self.layers < FEWEST_LAYERS:
+            return f"x {self.ratio:.3g} in {self.layers} layer{'s' if self.layers > 1 else ''}"
         layers = abs(math.log(2.0) / math.log(self.factor))
         falls = self.factor < 1.0
         pace = f"{'halves' if falls else 'doubles'} every {layers:.2g} layers"

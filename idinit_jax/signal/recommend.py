@@ -96,8 +96,10 @@ def _decades(growth: Growth | None) -> float:
 
 
 def _numbers(one: Evidence) -> str:
-    forward = "no layers" if one.verdict.forward is None else f"{one.verdict.forward.ratio:.3g}"
-    backward = "no layers" if one.verdict.backward is None else f"{one.verdict.backward.ratio:.3g}"
-    found = "; ".join(map(str, one.verdict.findings))
-    numbers = f"variance x {forward} forward, squared gradient x {backward} backward"
-    return f"{numbers}; {found}" if found else numbers
+    forward, backward = one.verdict.forward, one.verdict.backward
+    numbers = [
+        *([f"variance x {forward.ratio:.3g} forward"] if forward else []),
+        *([f"squared gradient x {backward.ratio:.3g} backward"] if backward else []),
+    ]
+    found = list(map(str, one.verdict.findings))
+    return "; ".join([", ".join(numbers) or "no layers to compare", *found])

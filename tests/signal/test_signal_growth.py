@@ -38,3 +38,8 @@ def test_it_is_said_in_layers() -> None:
 @pytest.mark.parametrize("values", [[], [1.0], [0.0, 0.0, 0.0], [math.nan, 1.0]])
 def test_nothing_is_made_of_nothing(values: list[float]) -> None:
     assert signal.growth(values) is None
+
+
+def test_two_layers_are_no_trend_to_extrapolate() -> None:
+    assert str(signal.growth([1.0, 3.0])) == "x 3 in 1 layer"
+    assert str(signal.growth([1.0, 3.0, 9.0])) == "x 9 in 2 layers"
