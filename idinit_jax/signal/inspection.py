@@ -48,6 +48,7 @@ class Inspection(NamedTuple):
             "findings": [finding._asdict() for finding in self.verdict.findings],
             "forward": self.verdict.forward and self.verdict.forward._asdict(),
             "backward": self.verdict.backward and self.verdict.backward._asdict(),
+            "sensitivity": self.verdict.sensitivity and self.verdict.sensitivity._asdict(),
             "loss": self.report.loss,
             "gradient_norm": self.report.gradient_norm,
             "signal": [row.record() for row in self.report.rows],

@@ -106,6 +106,7 @@ def _verdict(inspection: Inspection) -> str:
     lines += [
         f"Forward variance: {verdict.forward or 'no layers to compare'}.",
         f"Backward gradient: {verdict.backward or 'no layers to compare'}.",
+        f"Backward sensitivity: {verdict.sensitivity or 'no layers to compare'}.",
         f"Loss {number(report.loss)}, gradient norm {number(report.gradient_norm)}.",
     ]
     if inspection.recommendation:
