@@ -40,9 +40,8 @@ STUDY = Study(
     full=FULL,
     reduced=dataclasses.replace(
         FULL,
-        variants=tuple(map(small, DEPTHS[:2])),
-        candidates=(HE, ZERO_GAMMA, IDINIT_LITERAL, IDINIT),
-        learning_rates=(0.03, 0.1, 0.3),
+        variants=tuple(map(small, DEPTHS)),
+        candidates=(HE, ZERO_GAMMA, ZERO_HADAMARD, SKIPINIT, IDINIT_LITERAL, IDINIT),
         validation=0.03,
         targets=(0.2, 0.3),
         loss_epochs=(1.0,),
