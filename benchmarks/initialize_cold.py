@@ -3,24 +3,26 @@
     python -m benchmarks.initialize_cold [runs]
 
 Cold: the first call in a fresh process without a compilation cache, tracing included. Sides take
-turns. Seconds are wall time; CPU seconds are given beside them, for a machine that is busy.
+turns. Seconds are wall time; CPU seconds are given beside them, for a machine that is busy. The
+networks are written in plain Flax, and besides are the project's own models.
 """
 
 import json
 import sys
 
-from benchmarks.initialize_once import MODELS, alternate
+from benchmarks.initialize_once import MODELS, OWN_MODELS, alternate
 
 SCHEMES = ("idinit", "he")
 
 
 def compare(runs: int) -> dict:
     """Medians of every side, and how many times faster ours is."""
-    jobs = [("ours", model, scheme) for model in MODELS for scheme in SCHEMES]
-    jobs += [("framework", model, "own") for model in MODELS]
+    models = (*MODELS, *OWN_MODELS)
+    jobs = [("ours", model, scheme) for model in models for scheme in SCHEMES]
+    jobs += [("framework", model, "own") for model in models]
     measured = alternate(jobs, runs)
     report: dict = {"benchmark": "initialize_cold", "runs": runs}
-    for model in MODELS:
+    for model in models:
         theirs = measured["framework", model, "own"]
         report[model] = {"framework": theirs}
         for scheme in SCHEMES:

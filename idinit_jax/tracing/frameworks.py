@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.core import DenyList, unfreeze
 
+from idinit_jax.tracing.collection import paused_collection
+
 PyTree = Any
 
 
@@ -43,6 +45,7 @@ class Model(NamedTuple):
     split: Callable[[Any], tuple[PyTree, PyTree]]
 
 
+@paused_collection()
 def take_apart(model: Any, inputs: tuple[Any, ...], call_kwargs: Mapping[str, Any] = {}) -> Model:
     """Recognise the framework of `model` and take it apart; nothing of it is run.
 

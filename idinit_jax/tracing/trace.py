@@ -10,6 +10,7 @@ from jax.interpreters import partial_eval
 
 from idinit_jax.tracing import axes as axes_of
 from idinit_jax.tracing.attention import Parts, find_attention
+from idinit_jax.tracing.collection import paused_collection
 from idinit_jax.tracing.contraction import LOOKUPS, Share
 from idinit_jax.tracing.flatten import StraightLine, flatten
 from idinit_jax.tracing.flow import Flow, analyse
@@ -53,6 +54,7 @@ def trace(model: Any, *inputs: Any, call_kwargs: Mapping[str, Any] = {}) -> Mode
     return trace_model(take_apart(model, inputs, call_kwargs))
 
 
+@paused_collection()
 def trace_model(model: Model) -> ModelGraph:
     """Read the graph of a model that has been taken apart."""
     return read_graph(make_program(model))
