@@ -5,7 +5,7 @@ program first. Most of what remains are constants (means 0, variances 1), which 
 program without compiling or running any of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -41,10 +41,18 @@ def own_start(model: Model, key: jax.Array, wanted: Sequence[bool]) -> tuple[lis
         leaves = jax.tree.leaves(params)
         return [leaf if flag else None for leaf, flag in zip(leaves, wanted, strict=True)], state
     states, tree = jax.tree.flatten(model.state)
-    program = jax.make_jaxpr(model.own)(key)
+    program = _program(model, model.own, key)
     values = outputs_of(program, [*wanted, *[True] * len(states)], key)
     split = len(wanted)
     return values[:split], jax.tree.unflatten(tree, values[split:])
+
+
+def _program(model: Model, own: Callable, key: jax.Array) -> core.ClosedJaxpr:
+    """key -> leaves of parameters and state."""
+    start = model.joint and model.joint.start
+    if start and key.dtype == start.in_avals[0].dtype:
+        return start
+    return jax.make_jaxpr(own)(key)
 
 
 def _without_values(model: Model, wanted: Sequence[bool]) -> tuple[list[Any], PyTree]:

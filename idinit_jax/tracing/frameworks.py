@@ -16,6 +16,7 @@ from flax import nnx
 from flax.core import DenyList, unfreeze
 
 from idinit_jax.tracing.collection import paused_collection
+from idinit_jax.tracing.joint import Joint, trace_jointly
 
 PyTree = Any
 
@@ -33,6 +34,7 @@ class Model(NamedTuple):
             holds shapes only and has no initializer.
         join: (params, state) -> what the framework calls an initialized model.
         split: its inverse.
+        joint: its start and, with luck, its forward pass, where one trace gave both.
     """
 
     framework: str
@@ -43,6 +45,7 @@ class Model(NamedTuple):
     own: Callable[[jax.Array], tuple[PyTree, PyTree]] | None
     join: Callable[[PyTree, PyTree], Any]
     split: Callable[[Any], tuple[PyTree, PyTree]]
+    joint: Joint | None = None
 
 
 @paused_collection()
@@ -102,12 +105,8 @@ def _adapt_linen(module: nn.Module, inputs: tuple, call_kwargs: dict) -> Model:
     inputs = abstract(inputs)
     dynamic, static = _partition(inputs)
 
-    @jax.jit  # traced once, for the shapes here and for `own` later
-    def init(key: jax.Array, dynamic: list) -> PyTree:
-        rngs = {"params": key, "dropout": jax.random.fold_in(key, 1)}
-        return dict(module.init(rngs, *_combine(dynamic, static), **call_kwargs))
-
-    boxed = jax.eval_shape(init, jax.random.key(0), dynamic)
+    joint = trace_jointly(module, lambda arrays: (_combine(arrays, static), call_kwargs), dynamic)
+    boxed = {"params": joint.params, **joint.state}
 
     def split(variables: Mapping[str, Any]) -> tuple[PyTree, PyTree]:
         variables = dict(nn.meta.unbox(unfreeze(dict(variables))))
@@ -129,10 +128,11 @@ def _adapt_linen(module: nn.Module, inputs: tuple, call_kwargs: dict) -> Model:
 
     def own(key: jax.Array) -> tuple[PyTree, PyTree]:
         zeros = [jnp.zeros(leaf.shape, leaf.dtype) for leaf in dynamic]
-        return split(init(key, zeros))
+        rngs = {"params": key, "dropout": jax.random.fold_in(key, 1)}
+        return split(module.init(rngs, *_combine(zeros, static), **call_kwargs))
 
     params, state = split(boxed)
-    return Model("linen", apply, params, state, inputs, own, join, split)
+    return Model("linen", apply, params, state, inputs, own, join, split, joint)
 
 
 def _adapt_nnx(module: nnx.Module, inputs: tuple, call_kwargs: dict) -> Model:

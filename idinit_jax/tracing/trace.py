@@ -88,10 +88,14 @@ def make_program(model: Model) -> Program:
         structure.append(out_tree)
         return [leaf for leaf in out_leaves if is_array(leaf)]
 
-    jaxpr = _live(jax.make_jaxpr(forward)(*arrays))
+    if model.joint and model.joint.forward:
+        jaxpr, out_tree = model.joint.forward, model.joint.out_tree
+    else:
+        jaxpr = _live(jax.make_jaxpr(forward)(*arrays))
+        out_tree = structure[-1]
     paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(model.params)]
     names = tuple(jax.tree_util.keystr(path, simple=True, separator="/") for path in paths)
-    return Program(jaxpr, model.params, model.state, model.inputs, structure[-1], names)
+    return Program(jaxpr, model.params, model.state, model.inputs, out_tree, names)
 
 
 def _live(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
