@@ -61,14 +61,17 @@ class Plain(nn.Module):
 @pytest.mark.parametrize("train", [False, True])
 def test_plain_module_is_traced_once(train):
     apart = take_apart(Plain(), (X,), {"train": train})
-    assert apart.joint and apart.joint.start and apart.joint.forward
+    assert apart.joint
+    assert apart.joint.start
+    assert apart.joint.forward
 
 
 def test_forward_of_one_trace_computes_what_apply_does():
     x = jax.random.normal(jax.random.key(0), (2, 8))
     values = Plain().init(jax.random.key(1), x)
     joint = take_apart(Plain(), (X,)).joint
-    assert joint and joint.forward
+    assert joint
+    assert joint.forward
     leaves = jax.tree.leaves((values["params"], {"batch_stats": values["batch_stats"]}))
     (output,) = jax.core.eval_jaxpr(joint.forward.jaxpr, joint.forward.consts, *leaves, x)
     np.testing.assert_array_equal(output, Plain().apply(values, x))
@@ -125,7 +128,8 @@ class Heir(AskingThroughAProperty):
 @pytest.mark.parametrize("module", [Asking(), AskingThroughAFunction(), Heir()])
 def test_module_that_asks_is_traced_in_earnest(module):
     apart = take_apart(module, (X,))
-    assert apart.joint and apart.joint.forward is None
+    assert apart.joint
+    assert apart.joint.forward is None
     assert trace_model(apart).branches == 1
 
 
@@ -135,7 +139,7 @@ class Scanned(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         layer = nn.scan(
-            lambda module, x, _: (x + nn.Dense(8)(nn.relu(x)), None),
+            lambda _module, x, _: (x + nn.Dense(8)(nn.relu(x)), None),
             variable_axes={"params": 0},
             split_rngs={"params": True},
             length=3,
@@ -164,7 +168,8 @@ class Cached(nn.Module):
 @pytest.mark.parametrize("module", [Scanned(), FromData(), Cached()])
 def test_what_cannot_be_cut_is_traced_twice(module):
     apart = take_apart(module, (X,))
-    assert apart.joint and apart.joint.forward is None
+    assert apart.joint
+    assert apart.joint.forward is None
     x = jax.random.normal(jax.random.key(0), X.shape)
     found = initialize(module, jax.random.key(1), x)
     assert jax.tree.map(jnp.shape, found["params"]) == jax.tree.map(
