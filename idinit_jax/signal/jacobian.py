@@ -34,11 +34,14 @@ class Between(NamedTuple):
     """What lies between two points of a model with given values and inputs.
 
     Attributes:
-        function: the flat value at the end, from a flat perturbation at the start.
+        function: (held, flat perturbation at the start) -> flat value at the end.
+        held: parameters, arrays of the state and of the inputs; arguments of a compiled program,
+            which would compute with constants while it compiles.
         inputs, outputs: sizes of the two.
     """
 
-    function: Callable[[jax.Array], jax.Array]
+    function: Callable[[PyTree, jax.Array], jax.Array]
+    held: PyTree
     inputs: int
     outputs: int
 
@@ -61,10 +64,12 @@ def between(
     places = find_places(graph)
     first, last = find_point(places, start), find_point(places, end)
     params, state = apart.split(values)
-    arrays = [leaf for leaf in jax.tree.leaves(tuple(inputs)) if is_array(leaf)]
+    arrays = _arrays(tuple(inputs))
+    held = (params, _arrays(state), arrays)
     shape, dtype = _start_aval(graph, arrays, first)
 
-    def function(perturbation: jax.Array) -> jax.Array:
+    def function(held: PyTree, perturbation: jax.Array) -> jax.Array:
+        params, state, arrays = held
         delta = perturbation.reshape(shape).astype(dtype)
         entering = list(arrays)
         if first.site == INPUT:
@@ -78,8 +83,12 @@ def between(
         return jnp.ravel(reached).astype(jnp.float32)
 
     size = math.prod(shape)
-    end_shape = jax.eval_shape(function, jax.ShapeDtypeStruct((size,), jnp.float32)).shape
-    return Between(function, size, end_shape[0])
+    end_shape = jax.eval_shape(function, held, jax.ShapeDtypeStruct((size,), jnp.float32)).shape
+    return Between(function, held, size, end_shape[0])
+
+
+def _arrays(tree: PyTree) -> list:
+    return [leaf for leaf in jax.tree.leaves(tree) if is_array(leaf)]
 
 
 def find_point(places: Sequence[Place], name: str) -> Point:

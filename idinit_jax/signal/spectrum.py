@@ -1,5 +1,6 @@
 """Singular values of the Jacobian of a model: all of them, or the largest with error bounds."""
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -100,8 +101,8 @@ def spectrum(
 
 def exact_spectrum(part: Between) -> Spectrum:
     """All singular values, from the Jacobian written out."""
-    sigma = np.asarray(jax.jit(lambda: jnp.linalg.svd(_matrix(part), compute_uv=False))())
-    sigma = sigma.astype(np.float64)
+    singular_values = jax.jit(lambda held: jnp.linalg.svd(_matrix(part, held), compute_uv=False))
+    sigma = np.asarray(singular_values(part.held)).astype(np.float64)
     return Spectrum(
         sigma,
         np.full(sigma.shape, rounding_error(sigma)),
@@ -119,17 +120,17 @@ def rounding_error(sigma: np.ndarray) -> float:
     return float(np.finfo(np.float32).eps * sigma[0] * math.sqrt(sigma.size))
 
 
-def _matrix(part: Between) -> jax.Array:
-    forward, backward = _products(part)
+def _matrix(part: Between, held: PyTree) -> jax.Array:
+    forward, backward = _products(part, held)
     small = min(part.inputs, part.outputs)
     product = forward if part.inputs <= part.outputs else backward
     return jax.lax.map(product, jnp.eye(small), batch_size=min(small, 32))
 
 
-def _products(part: Between) -> tuple[Product, Product]:
+def _products(part: Between, held: PyTree) -> tuple[Product, Product]:
     """v -> J v and u -> J^T u, from one linearization."""
     zero = jnp.zeros(part.inputs)
-    _, forward = jax.linearize(part.function, zero)
+    _, forward = jax.linearize(functools.partial(part.function, held), zero)
     transpose = jax.linear_transpose(forward, zero)
     return forward, lambda u: transpose(u)[0]
 
@@ -137,7 +138,8 @@ def _products(part: Between) -> tuple[Product, Product]:
 def lanczos_spectrum(part: Between, count: int, products: int, key: jax.Array) -> Spectrum:
     """The largest singular values, and an estimate of the mean square of all."""
     steps = (products - PROBES) // 2
-    diagonal, above, squares = map(np.asarray, jax.jit(lambda key: _lanczos(part, steps, key))(key))
+    lanczos = jax.jit(lambda held, key: _lanczos(part, held, steps, key))
+    diagonal, above, squares = map(np.asarray, lanczos(part.held, key))
     small = np.diag(diagonal) + np.diag(above[:-1], 1)
     left, sigma, _ = np.linalg.svd(small.astype(np.float64))
     total = np.sum(sigma**2) + squares.mean()
@@ -155,9 +157,11 @@ def lanczos_spectrum(part: Between, count: int, products: int, key: jax.Array) -
     )
 
 
-def _lanczos(part: Between, steps: int, key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _lanczos(
+    part: Between, held: PyTree, steps: int, key: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Diagonal and superdiagonal of B, the last entry being beta; and |J (I - V V^T) z|^2."""
-    forward, backward = _products(part)
+    forward, backward = _products(part, held)
     start_key, probe_key = jax.random.split(key)
 
     def step(state: tuple, index: jax.Array) -> tuple[tuple, tuple]:
