@@ -75,6 +75,8 @@ class MLP:
     """Widths of the hidden layers, first to last."""
     activation: Literal["relu", "tanh"] = "relu"
     """Applied to every hidden layer."""
+    scan: bool = False
+    """Compile the hidden layers after the first, of one width then, as one loop."""
 
 
 @dataclass(frozen=True)

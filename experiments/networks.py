@@ -38,7 +38,8 @@ def build_network(config: TrainConfig, num_classes: int, axis_name: str | None =
             f"{type(model).__name__} has none; choose 'he' or 'idinit', or a ResNet"
         )
     if isinstance(model, MLP):
-        return models.MLP(model.features, num_classes, ACTIVATIONS[model.activation], dtype)
+        activation = ACTIVATIONS[model.activation]
+        return models.MLP(model.features, num_classes, activation, dtype, scan=model.scan)
     return _vit(model, num_classes, dtype, axis_name)
 
 

@@ -69,7 +69,7 @@ def described(part: Any) -> str:
 
     >>> from experiments.config import MLP
     >>> described(MLP(features=(8, 8)))
-    "MLP(features=(8, 8), activation='relu')"
+    "MLP(features=(8, 8), activation='relu', scan=False)"
     """
     fields = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
     shown = [

@@ -3,7 +3,14 @@
 import dataclasses
 from typing import Literal
 
-from experiments.compare.candidates import HE, IDINIT, LSUV, ORTHOGONAL, XAVIER
+from experiments.compare.candidates import (
+    HE,
+    IDINIT,
+    LSUV,
+    ORTHOGONAL,
+    XAVIER,
+    ZERO_HADAMARD,
+)
 from experiments.compare.study import Budget, Study, Variant
 from experiments.config import MLP, Data, Optimization, TrainConfig
 
@@ -22,7 +29,7 @@ def full(activation: Activation, depth: int) -> Variant:
 
 def small(activation: Activation, depth: int) -> Variant:
     """``depth`` kernels, 64 wide, on 14 x 14 pixels, 2 epochs of 60 steps."""
-    model = MLP(features=(64,) * (depth - 1), activation=activation)
+    model = MLP(features=(64,) * (depth - 1), activation=activation, scan=True)
     data = Data(dataset="fashion_mnist", shrink=2, batch_size=100, train_examples=6000)
     recipe = Optimization(epochs=2, clip=1.0)
     config = TrainConfig(model, data=data, optimization=recipe, log_steps=1)
@@ -43,8 +50,8 @@ STUDY = Study(
     reduced=dataclasses.replace(
         FULL,
         variants=tuple(small(one, depth) for one in ACTIVATIONS for depth in (5, 50, 200)),
-        candidates=(HE, XAVIER, ORTHOGONAL, IDINIT),
-        learning_rates=(0.001, 0.006, 0.04),
+        candidates=(HE, XAVIER, ORTHOGONAL, LSUV, ZERO_HADAMARD, IDINIT),
+        learning_rates=(0.001, 0.006, 0.04, 0.2),
         validation=0.03,
         targets=(0.4, 0.6, 0.7),
         loss_epochs=(1.0,),

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import idinit_jax.initializers as inits
 from idinit_jax.models import MLP
@@ -45,3 +46,21 @@ def test_bfloat16_keeps_parameters_and_output_high():
     y, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), X)
     assert y.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+
+
+def test_scanned_layers_are_the_looped_ones():
+    looped, scanned = (MLP((6,) * 5, 3, jnp.tanh, scan=scan) for scan in (False, True))
+    variables = scanned.init(jax.random.key(0), X)["params"]
+    stack = variables["blocks"]["dense"]
+    layers = {f"dense_{i + 1}": jax.tree.map(lambda leaf, i=i: leaf[i], stack) for i in range(4)}
+    one_by_one = {"dense_0": variables["dense_0"], **layers, "head": variables["head"]}
+    np.testing.assert_allclose(
+        looped.apply({"params": one_by_one}, X),
+        scanned.apply({"params": variables}, X),
+        atol=1e-6,
+    )
+
+
+def test_scan_over_different_widths_is_refused():
+    with pytest.raises(ValueError, match="one width"):
+        jax.eval_shape(MLP((4, 5), 2, scan=True).init, jax.random.key(0), X)
