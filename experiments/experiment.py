@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from experiments.config import Data, Execution, TrainConfig
+from experiments.config import Data, Execution, Optimization, TrainConfig
 from experiments.data import Augmentation, DataInfo
 from experiments.evaluate import Evaluate, make_evaluation
 from experiments.feed import Feed
@@ -57,6 +57,7 @@ def set_up(config: TrainConfig, execution: Execution) -> Experiment:
             or the data, the network and the scheme do not go together.
     """
     mesh = Sharded(chosen_devices(execution.devices))
+    check_recipe(config.optimization)
     check_batch(config, len(mesh.devices))
     placement = PLACEMENTS[execution.parallel](mesh.devices)
     images = open_images(config, execution, mesh)
@@ -95,6 +96,24 @@ def check_batch(config: TrainConfig, devices: int) -> None:
             f"mixup pairs the images of each of the {devices} devices: --batch-size must be a "
             f"multiple of {2 * devices}, got {batch_size}"
         )
+
+
+def check_recipe(recipe: Optimization) -> None:
+    """Raise ValueError for numbers that no recipe has."""
+    ranges = (
+        ("learning-rate", recipe.learning_rate > 0, "positive"),
+        ("momentum", 0 <= recipe.momentum < 1, "in [0, 1)"),
+        ("weight-decay", recipe.weight_decay >= 0, "at least 0"),
+        ("clip", recipe.clip is None or recipe.clip > 0, "positive, or None"),
+        ("epochs", recipe.epochs > 0, "positive"),
+        ("warmup-epochs", 0 <= recipe.warmup_epochs <= recipe.epochs, "from 0 to the epochs"),
+        ("label-smoothing", 0 <= recipe.label_smoothing < 1, "in [0, 1)"),
+        ("mixup", recipe.mixup >= 0, "at least 0"),
+    )
+    for name, holds, range_ in ranges:
+        if not holds:
+            given = getattr(recipe, name.replace("-", "_"))
+            raise ValueError(f"--{name} must be {range_}, got {given}")
 
 
 def steps_per_epoch(info: DataInfo, batch_size: int) -> int:

@@ -17,7 +17,7 @@ from experiments.config import (
     VisionTransformer,
 )
 from experiments.data import ArrayData, DataInfo
-from experiments.experiment import first_state, in_parallel, make_recipe, set_up
+from experiments.experiment import check_recipe, first_state, in_parallel, make_recipe, set_up
 from experiments.feed import ResidentFeed
 from experiments.mixup import blend_neighbours, draw_share
 from experiments.pmapped import Pmapped
@@ -164,3 +164,22 @@ def test_half_a_pair_on_a_device_is_refused() -> None:
     config = dataclasses.replace(CONFIG, data=Data(batch_size=6))
     with pytest.raises(ValueError, match="must be a multiple of 4, got 6"):
         set_up(config, Execution(devices=2))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"learning_rate": 0.0},
+        {"momentum": 1.0},
+        {"weight_decay": -1e-4},
+        {"clip": 0.0},
+        {"epochs": 0.0},
+        {"epochs": 2.0, "warmup_epochs": 3.0},
+        {"label_smoothing": 1.0},
+        {"mixup": -0.2},
+    ],
+)
+def test_a_recipe_out_of_range_is_refused(wrong: dict[str, float]) -> None:
+    name = [*wrong][-1].replace("_", "-")
+    with pytest.raises(ValueError, match=f"--{name} must be .*, got {[*wrong.values()][-1]}"):
+        check_recipe(Optimization(**wrong))
