@@ -37,18 +37,24 @@ def compile_step(depth: int, norm: str, batch: Batch) -> tuple[Any, Any, dict[st
     return step, state, seconds
 
 
-def timed(step: Any, state: Any, batch: Batch) -> float:
-    """Seconds of one step, after one that finds the caches full of another network."""
+def timed(step: Any, state: Any, batch: Batch, depth: int) -> float:
+    """Seconds of one step, the mean over as many as make the deepest network's layers.
+
+    So every depth is timed for as long, and what another network left in the caches, which one
+    short step would show, counts as little for all.
+    """
     jax.block_until_ready(step(state, batch))
+    steps = max(DEPTHS) // depth
     start = time.perf_counter()
-    jax.block_until_ready(step(state, batch))
-    return time.perf_counter() - start
+    for _ in range(steps):
+        jax.block_until_ready(step(state, batch))
+    return (time.perf_counter() - start) / steps
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--norm", default="batch", choices=("batch", "layer", "none"))
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
@@ -59,7 +65,7 @@ def main() -> None:
     times: dict[int, list[float]] = {depth: [] for depth in DEPTHS}
     for repeat in range(options.repeats + 1):
         for depth, (step, state, _) in programs.items():
-            seconds = timed(step, state, batch)
+            seconds = timed(step, state, batch, depth)
             if repeat:
                 times[depth].append(seconds)
     step_time = {depth: statistics.median(values) for depth, values in times.items()}
