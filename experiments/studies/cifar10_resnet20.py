@@ -54,7 +54,7 @@ STUDY = Study(
         FULL,
         variants=(small_cifar10("ResNet-20", SMALL, images=5000, epochs=3),),
         candidates=(HE, LSUV, ZERO_GAMMA, ZERO_HADAMARD, FIXUP, IDINIT_LITERAL, IDINIT),
-        learning_rates=(0.03, 0.1, 0.3),
+        learning_rates=(0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
         validation=0.05,
         targets=(0.3, 0.4),
         loss_epochs=(1.0,),
