@@ -46,7 +46,7 @@ STUDY = Study(
         FULL,
         variants=(small(depth=6, images=5000, epochs=4),),
         candidates=(HE, XAVIER, T_FIXUP, MIMETIC, IDINIT_LITERAL, IDINIT),
-        learning_rates=(0.001, 0.003, 0.01),
+        learning_rates=(0.0003, 0.001, 0.003, 0.01),
         validation=0.05,
         targets=(0.3, 0.4),
         loss_epochs=(1.0,),
