@@ -9,8 +9,7 @@ are there, may do something else in earnest, and variables that are made inside 
 to cut at. Then the forward pass takes a trace of its own.
 """
 
-from collections.abc import Callable, Iterator
-from types import CodeType, FunctionType
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -18,22 +17,11 @@ import jax
 from jax.extend import core
 from jax.interpreters import partial_eval
 
+from idinit_jax.tracing.questions import asks
+
 PyTree = Any
 
 _PLAIN_STATE = {"batch_stats"}
-# By these a module learns whether it is being initialized.
-_QUESTIONS = {
-    "get_variable",
-    "has_rng",
-    "has_variable",
-    "is_initializing",
-    "is_mutable_collection",
-    "put_variable",
-    "scope",
-    "variables",
-}
-# Flax's own modules ask in order to update batch statistics, or about other state.
-_TRUSTED = ("flax", "jax", "numpy", "builtins")
 
 
 class Joint(NamedTuple):
@@ -85,7 +73,7 @@ def trace_jointly(module: nn.Module, call: Callable[[list], PyTree], arrays: lis
         )
     counts = [len(jax.tree.leaves(tree)) for tree in (params, state)]
     start, forward = _cut(closed, *counts)
-    if not set(state) <= _PLAIN_STATE or any(map(_asks, classes)):
+    if not set(state) <= _PLAIN_STATE or any(map(asks, classes)):
         forward = None
     return Joint(params, state, start, forward, structure[-1])
 
@@ -126,50 +114,3 @@ def _used(jaxpr: Any) -> set:
     """The variables that a jaxpr reads or returns."""
     read = [var for eqn in jaxpr.eqns for var in eqn.invars]
     return {var for var in (*read, *jaxpr.outvars) if isinstance(var, core.Var)}
-
-
-def _asks(kind: type) -> bool:
-    """Whether a module's class, or a function that it calls by name, may ask for its variables."""
-    own = [base for base in kind.__mro__ if not _is_trusted(base)]
-    seen: set[CodeType] = set()
-    return any(
-        _QUESTIONS & set(code.co_names)
-        for base in own
-        for member in vars(base).values()
-        for code in _codes(member, seen)
-    )
-
-
-def _codes(member: Any, seen: set[CodeType]) -> Iterator[CodeType]:
-    """The code of a function and of all that it names, once each."""
-    function = _function_of(member)
-    if function is None or _is_trusted(function) or function.__code__ in seen:
-        return
-    pending = [function.__code__]
-    while pending:
-        code = pending.pop()
-        seen.add(code)
-        yield code
-        pending += [const for const in code.co_consts if isinstance(const, CodeType)]
-        for name in code.co_names:
-            yield from _codes(function.__globals__.get(name), seen)
-
-
-def _function_of(member: Any) -> FunctionType | None:
-    """The function in a method, a property or a wrapper."""
-    while not isinstance(member, FunctionType) or hasattr(member, "__wrapped__"):
-        member = next(
-            (
-                getattr(member, name)
-                for name in ("__wrapped__", "__func__", "fget", "func")
-                if hasattr(member, name)
-            ),
-            None,
-        )
-        if member is None:
-            return None
-    return member
-
-
-def _is_trusted(thing: Any) -> bool:
-    return (thing.__module__ or "").split(".")[0] in _TRUSTED

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import pathlib
+import types
 from typing import Any
 
 import flax.linen as nn
@@ -108,6 +109,21 @@ class AskingThroughAFunction(nn.Module):
         return scale * y if new else x + scale * y
 
 
+helpers = types.ModuleType("helpers")
+vars(helpers)["fresh"] = is_new
+
+
+class AskingThroughAModule(nn.Module):
+    """And in another file."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        new = helpers.fresh(self)
+        scale = self.param("scale", nn.initializers.ones, (1, 8))
+        y = nn.Dense(8)(nn.relu(nn.Dense(8)(x)))
+        return scale * y if new else x + scale * y
+
+
 class AskingThroughAProperty(nn.Module):
     """And in a property of a base class."""
 
@@ -125,7 +141,9 @@ class Heir(AskingThroughAProperty):
     pass
 
 
-@pytest.mark.parametrize("module", [Asking(), AskingThroughAFunction(), Heir()])
+@pytest.mark.parametrize(
+    "module", [Asking(), AskingThroughAFunction(), AskingThroughAModule(), Heir()]
+)
 def test_module_that_asks_is_traced_in_earnest(module):
     apart = take_apart(module, (X,))
     assert apart.joint
