@@ -18,7 +18,7 @@ def small(depth: int, images: int) -> Variant:
     """A narrow one on tiny images."""
     model = CifarResNet(depth=depth, width=4, norm="none", scan=True)
     return small_cifar10(
-        f"{depth} layers", model, images=images, epochs=1, clip=1.0, shrink=4, batch_size=32
+        f"{depth} layers", model, images=images, epochs=2, clip=1.0, shrink=4, batch_size=32
     )
 
 
@@ -35,9 +35,9 @@ STUDY = Study(
     full=FULL,
     reduced=dataclasses.replace(
         FULL,
-        variants=(small(20, 3200), small(110, 3200), small(1202, 1600)),
+        variants=(small(20, 4000), small(110, 4000), small(1202, 4000)),
         candidates=(HE, FIXUP, IDINIT),
-        learning_rates=(0.001, 0.003, 0.01, 0.03),
+        learning_rates=(0.003, 0.01, 0.03, 0.1),
         tuning_seeds=2,
         validation=0.02,
         targets=(0.2, 0.3),
