@@ -44,7 +44,9 @@ def count_photographs() -> int:
     smooth = cv2.resize(rng.integers(0, 256, (47, 63, 3), dtype=np.uint8), (500, 375))
     encoded = cv2.imencode(".jpg", smooth)[1]
     for _ in range(200):
-        random_crop(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB), 224, rng)
+        photograph = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+        assert photograph is not None
+        random_crop(photograph, 224, rng)
     return 200
 
 

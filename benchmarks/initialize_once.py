@@ -60,8 +60,10 @@ def model_and_input(name: str) -> tuple[Any, Any]:
         return models.imagenet_resnet(50, num_classes=1000), x
     xavier = nn.initializers.xavier_uniform()
     size = models.vit_size("B")
-    inits = {"hidden_init": xavier, "tail_init": xavier, "head_init": xavier}
-    return models.ViT(size, patch=16, num_classes=1000, **inits), x
+    vit = models.ViT(
+        size, patch=16, num_classes=1000, hidden_init=xavier, tail_init=xavier, head_init=xavier
+    )
+    return vit, x
 
 
 def starter(side: str, model: Any, x: Any, scheme: str) -> Any:
