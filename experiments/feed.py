@@ -18,7 +18,7 @@ class Feed(Protocol):
     """Runs training steps on the data that belongs to them."""
 
     def run(self, state: TrainState, step: int, count: int) -> tuple[TrainState, StepMetrics]:
-        """``count`` steps from ``step`` on, all within one epoch; metrics are arrays (count,)."""
+        """``count`` steps from ``step`` on, over any number of epochs; metrics are (count,)."""
         ...
 
     def batch(self, step: int) -> Batch:
@@ -51,7 +51,15 @@ class ResidentFeed:
         self.epoch = functools.lru_cache(maxsize=1)(self._place)
 
     def run(self, state: TrainState, step: int, count: int) -> tuple[TrainState, StepMetrics]:
-        return self._advance(state, self.epoch(step // self._steps), count)
+        record = []
+        end = step + count
+        while step < end:
+            epoch = step // self._steps
+            stop = min(end, (epoch + 1) * self._steps)
+            state, metrics = self._advance(state, self.epoch(epoch), stop - step)
+            record.append(metrics)
+            step = stop
+        return state, jax.tree.map(lambda *parts: np.concatenate(parts), *record)
 
     def batch(self, step: int) -> Batch:
         row = self._order(step // self._steps)[step % self._steps]

@@ -98,6 +98,16 @@ def test_losses_do_not_depend_on_parallelism(
     np.testing.assert_allclose(np.stack(metrics), uninterrupted[0], rtol=1e-4, atol=2e-6)
 
 
+def test_steps_over_the_end_of_an_epoch_take_the_next_epochs_images(feed: ResidentFeed) -> None:
+    at_once, metrics = feed.run(start(ALONE), 0, 6)
+    state, losses = start(ALONE), []
+    for step in range(6):
+        state, one = feed.run(state, step, 1)
+        losses.append(one.loss[0])
+    np.testing.assert_array_equal(metrics.loss, losses)
+    jax.tree.map(np.testing.assert_array_equal, on_host(at_once), on_host(state))
+
+
 def test_a_run_that_goes_on_from_saved_arrays_ends_with_the_same_bits(
     feed: ResidentFeed, uninterrupted: tuple[np.ndarray, TrainState]
 ) -> None:
