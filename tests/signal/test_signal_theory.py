@@ -78,7 +78,7 @@ def test_the_gradient_follows_the_same_closed_form_downwards(seed: int, scheme: 
         assert abs(math.log(row.backward.norm**2 / expected)) < tolerance, row.name
 
 
-@hypothesis.settings(max_examples=4)
+@hypothesis.settings(max_examples=2)
 @hypothesis.given(seed=st.integers(0, 2**16))
 def test_orthogonal_and_identity_kernels_keep_every_norm_exactly(seed: int) -> None:
     x = jax.random.normal(jax.random.key(seed), (BATCH, WIDTH))
