@@ -34,7 +34,7 @@ class Model(NamedTuple):
             holds shapes only and has no initializer.
         join: (params, state) -> what the framework calls an initialized model.
         split: its inverse.
-        joint: its start and, with luck, its forward pass, where one trace gave both.
+        joint: what one trace of its initialization gave, for a Linen module.
     """
 
     framework: str

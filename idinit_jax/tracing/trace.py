@@ -76,6 +76,17 @@ def read_graph(program: Program) -> ModelGraph:
 
 def make_program(model: Model) -> Program:
     """The model's forward pass as a jaxpr, without what does not reach the output."""
+    if model.joint and model.joint.forward:
+        jaxpr, out_tree = model.joint.forward, model.joint.out_tree
+    else:
+        jaxpr, out_tree = _trace_forward(model)
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(model.params)]
+    names = tuple(jax.tree_util.keystr(path, simple=True, separator="/") for path in paths)
+    return Program(jaxpr, model.params, model.state, model.inputs, out_tree, names)
+
+
+def _trace_forward(model: Model) -> tuple[core.ClosedJaxpr, Any]:
+    """The jaxpr of the model's call, and the structure of its output."""
     leaves, tree = jax.tree.flatten((model.params, model.state, model.inputs))
     arrays = [leaf for leaf in leaves if is_array(leaf)]
     structure = []
@@ -88,14 +99,7 @@ def make_program(model: Model) -> Program:
         structure.append(out_tree)
         return [leaf for leaf in out_leaves if is_array(leaf)]
 
-    if model.joint and model.joint.forward:
-        jaxpr, out_tree = model.joint.forward, model.joint.out_tree
-    else:
-        jaxpr = _live(jax.make_jaxpr(forward)(*arrays))
-        out_tree = structure[-1]
-    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(model.params)]
-    names = tuple(jax.tree_util.keystr(path, simple=True, separator="/") for path in paths)
-    return Program(jaxpr, model.params, model.state, model.inputs, out_tree, names)
+    return _live(jax.make_jaxpr(forward)(*arrays)), structure[-1]
 
 
 def _live(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
