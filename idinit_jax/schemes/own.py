@@ -16,7 +16,8 @@ from jax.interpreters import partial_eval
 
 from idinit_jax.schemes.paths import paths_of
 from idinit_jax.schemes.stream import is_traced
-from idinit_jax.tracing.frameworks import Model, PyTree
+from idinit_jax.tracing.frameworks import Model
+from idinit_jax.tracing.frameworks.arrays import PyTree
 
 _RESHAPED = {"broadcast_in_dim", "reshape", "squeeze", "transpose", "slice", "copy", "copy_p"}
 _CALLS = {"pjit", "jit", "closed_call", "core_call", "remat2", "checkpoint", "custom_jvp_call"}

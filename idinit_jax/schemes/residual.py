@@ -6,6 +6,7 @@ from idinit_jax.schemes.rules import (
     at_branch_end,
     because,
     branch_of,
+    ends_in,
     everywhere,
     linear_head,
     needs_branch_end,
@@ -37,6 +38,15 @@ def fixup_branch(kernel: Kernel, graph: ModelGraph) -> tuple[Initializer | None,
     return initializer, f"He times {depth}^(-1/{2 * length - 2}); {known}"
 
 
+@rule
+def fixup_tail(kernel: Kernel, graph: ModelGraph) -> tuple[Initializer, str]:
+    """Zero; a branch without the multiplier that Fixup trains says so."""
+    branch = branch_of(kernel, graph)
+    if branch is None or ends_in(branch, ("multiplier",), graph):
+        return zeros(), "last of a branch"
+    return zeros(), "last of a branch; it has no multiplier, insert_fixup puts one there"
+
+
 register(
     Scheme(
         "fixup",
@@ -45,7 +55,7 @@ register(
         {
             **everywhere(traced_he),
             "hidden": fixup_branch,
-            "tail": because(zeros(), "last of a branch"),
+            "tail": fixup_tail,
             "head": because(zeros(), "classifier"),
         },
         {**STANDARD_PARAMETERS, "multiplier": scale_of(1.0, "Fixup's multiplier")},

@@ -156,7 +156,7 @@ def needs_branch_end(method: str, kinds: tuple[str, ...], advice: str) -> _Check
     """A check that every residual branch ends in a parameter of one of some kinds."""
 
     def check(graph: ModelGraph) -> None:
-        missing = [sum_ for sum_ in graph.residuals if not _ends_in(sum_, kinds, graph)]
+        missing = [sum_ for sum_ in graph.residuals if not ends_in(sum_, kinds, graph)]
         if missing or not graph.residuals:
             where = ", ".join(" + ".join(sum_.tails) for sum_ in missing[:5]) or "no residual sum"
             more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
@@ -168,6 +168,7 @@ def needs_branch_end(method: str, kinds: tuple[str, ...], advice: str) -> _Check
     return check
 
 
-def _ends_in(sum_: ResidualSum, kinds: tuple[str, ...], graph: ModelGraph) -> bool:
+def ends_in(sum_: ResidualSum, kinds: tuple[str, ...], graph: ModelGraph) -> bool:
+    """Whether a branch is scaled by a parameter of one of some kinds."""
     entries = [graph[path] for path in sum_.scales]
     return any(isinstance(entry, Parameter) and entry.kind in kinds for entry in entries)

@@ -286,3 +286,10 @@ def test_fixup_leaves_kernels_outside_branches_to_he(network):
     net = network()
     graph = trace(net.apply, net.params, net.inputs)
     assert fixup_branch(graph["stem"], graph).initializer == init.he()
+
+
+@pytest.mark.parametrize("end", ["multiplier", "none"])
+def test_fixup_says_where_a_multiplier_is_missing(end, network):
+    net = network(end=end)
+    tail = explain(net.apply, net.params, net.inputs, scheme="fixup")["block_0/kernel_1"]
+    assert ("insert_fixup" in tail.reason) == (end == "none")

@@ -141,8 +141,38 @@ class Heir(AskingThroughAProperty):
     pass
 
 
+def _asking_locally() -> nn.Module:
+    def starting(module: nn.Module) -> bool:
+        return module.is_initializing()
+
+    class AskingThroughAClosure(nn.Module):
+        @nn.compact
+        def __call__(self, x: jax.Array) -> jax.Array:
+            y = nn.Dense(8)(x)
+            return y if starting(self) else x + y
+
+    return AskingThroughAClosure()
+
+
+class AskingThroughAnAttribute(nn.Module):
+    question: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        y = nn.Dense(8)(x)
+        return y if self.question(self) else x + y
+
+
 @pytest.mark.parametrize(
-    "module", [Asking(), AskingThroughAFunction(), AskingThroughAModule(), Heir()]
+    "module",
+    [
+        Asking(),
+        AskingThroughAFunction(),
+        AskingThroughAModule(),
+        Heir(),
+        _asking_locally(),
+        AskingThroughAnAttribute(lambda module: module.is_initializing()),
+    ],
 )
 def test_module_that_asks_is_traced_in_earnest(module):
     apart = take_apart(module, (X,))

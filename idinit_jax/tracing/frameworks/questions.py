@@ -4,8 +4,9 @@ Behaviour cannot be compared without a second trace, but a module that never nam
 questions cannot know the difference.
 """
 
+import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -24,16 +25,30 @@ _QUESTIONS = {
 _TRUSTED = ("flax", "jax", "numpy", "builtins")
 
 
-def asks(kind: type) -> bool:
-    """Whether a module's class, or a function that it calls by name, may ask for its variables."""
-    own = [base for base in kind.__mro__ if not _is_trusted(base.__module__)]
+def asks(sources: Iterable[Any]) -> bool:
+    """Whether modules may ask for their variables.
+
+    Args:
+        sources: the modules' classes and what their attributes hold, which is all the code that
+            they may run. Functions that it names or encloses are searched too.
+    """
     seen: set[CodeType] = set()
     return any(
         _QUESTIONS & set(code.co_names)
-        for base in own
-        for member in vars(base).values()
+        for source in sources
+        for member in _members(source)
         for code in _codes(member, seen)
     )
+
+
+def _members(source: Any) -> Iterator[Any]:
+    """What a class and its bases hold; anything else as it is."""
+    if not isinstance(source, type):
+        yield source
+        return
+    for base in source.__mro__:
+        if not _is_trusted(base.__module__):
+            yield from vars(base).values()
 
 
 def _codes(member: Any, seen: set[CodeType]) -> Iterator[CodeType]:
@@ -49,6 +64,9 @@ def _codes(member: Any, seen: set[CodeType]) -> Iterator[CodeType]:
         pending += [const for const in code.co_consts if isinstance(const, CodeType)]
         for named in _named(code, function.__globals__):
             yield from _codes(named, seen)
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # a name that is not bound yet
+            yield from _codes(cell.cell_contents, seen)
 
 
 def _named(code: CodeType, names: Mapping[str, Any]) -> Iterator[Any]:

@@ -17,9 +17,8 @@ import jax
 from jax.extend import core
 from jax.interpreters import partial_eval
 
-from idinit_jax.tracing.questions import asks
-
-PyTree = Any
+from idinit_jax.tracing.frameworks.arrays import PyTree
+from idinit_jax.tracing.frameworks.questions import asks
 
 _PLAIN_STATE = {"batch_stats"}
 
@@ -51,11 +50,12 @@ def trace_jointly(module: nn.Module, call: Callable[[list], PyTree], arrays: lis
         call: arrays -> (args, kwargs) of the module's call.
         arrays: ShapeDtypeStructs.
     """
-    classes: set[type] = set()
+    sources: dict[int, Any] = {}  # by identity, once each
     structure = []
 
     def note(method: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
-        classes.add(type(context.module))
+        for source in (type(context.module), *vars(context.module).values()):
+            sources[id(source)] = source
         return method(*args, **kwargs)
 
     def both(key: jax.Array, *arrays: jax.Array) -> tuple[PyTree, list]:
@@ -73,7 +73,7 @@ def trace_jointly(module: nn.Module, call: Callable[[list], PyTree], arrays: lis
         )
     counts = [len(jax.tree.leaves(tree)) for tree in (params, state)]
     start, forward = _cut(closed, *counts)
-    if not set(state) <= _PLAIN_STATE or any(map(asks, classes)):
+    if not set(state) <= _PLAIN_STATE or asks(sources.values()):
         forward = None
     return Joint(params, state, start, forward, structure[-1])
 

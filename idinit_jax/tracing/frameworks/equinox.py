@@ -1,0 +1,68 @@
+"""Equinox modules, which hold their values or shapes and see one example at a time."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from idinit_jax.tracing.frameworks.arrays import PyTree, abstract, combine, is_array, partition
+from idinit_jax.tracing.frameworks.model import Model, own_values
+
+
+def is_equinox(model: Any) -> bool:
+    equinox = sys.modules.get("equinox")
+    return equinox is not None and isinstance(model, equinox.Module)
+
+
+def adapt_equinox(module: Any, inputs: tuple, call_kwargs: dict) -> Model:
+    equinox = sys.modules["equinox"]
+
+    def is_param(leaf: Any) -> bool:
+        return is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+    held_params, held_state = equinox.partition(module, is_param)
+    arrays, static = equinox.partition(held_state, is_array)
+
+    def apply_one(params: PyTree, state: PyTree, *inputs: Any) -> PyTree:
+        return equinox.combine(params, state, static)(*inputs, **call_kwargs)
+
+    def join(params: PyTree, state: PyTree) -> Any:
+        return equinox.combine(params, state, static)
+
+    def split(module: Any) -> tuple[PyTree, PyTree]:
+        params, state = equinox.partition(module, is_param)
+        return params, equinox.filter(state, is_array)
+
+    params, state, inputs = abstract(held_params), abstract(arrays), abstract(inputs)
+    apply = _batched_if_needed(apply_one, params, state, inputs)
+    own = own_values(held_params, arrays)
+    return Model("equinox", apply, params, state, inputs, own, join, split)
+
+
+def _batched_if_needed(
+    apply_one: Callable, params: PyTree, state: PyTree, inputs: tuple
+) -> Callable:
+    """Equinox modules see one example: map over the first axis where only a batch fits."""
+
+    def apply_batch(params: PyTree, state: PyTree, *inputs: Any) -> PyTree:
+        dynamic, static = partition(inputs)
+        return jax.vmap(lambda *one: apply_one(params, state, *combine(list(one), static)))(
+            *dynamic
+        )
+
+    try:
+        _abstract_call(apply_one, params, state, inputs)
+    except Exception as one_example:
+        try:
+            _abstract_call(apply_batch, params, state, inputs)
+        except Exception:
+            raise one_example  # noqa: B904 the other error is part of the story
+        return apply_batch
+    return apply_one
+
+
+def _abstract_call(apply: Callable, params: PyTree, state: PyTree, inputs: tuple) -> PyTree:
+    dynamic, static = partition(inputs)
+    return jax.eval_shape(lambda p, s, d: apply(p, s, *combine(d, static)), params, state, dynamic)

@@ -1,0 +1,49 @@
+"""Haiku's transformed functions, with state or without."""
+
+import inspect
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from idinit_jax.tracing.frameworks.arrays import PyTree, abstract, combine, partition
+from idinit_jax.tracing.frameworks.model import Model
+
+
+def is_haiku(model: Any) -> bool:
+    haiku = sys.modules.get("haiku")
+    kinds = (haiku.Transformed, haiku.TransformedWithState) if haiku else ()
+    return isinstance(model, kinds)
+
+
+def adapt_haiku(transformed: Any, inputs: tuple, call_kwargs: dict) -> Model:
+    inputs = abstract(inputs)
+    dynamic, static = partition(inputs)
+    stateful = hasattr(transformed, "_fields") and "WithState" in type(transformed).__name__
+
+    @jax.jit  # traced once, for the shapes here and for `own` later
+    def init(key: jax.Array, dynamic: list) -> tuple[PyTree, PyTree]:
+        values = transformed.init(key, *combine(dynamic, static), **call_kwargs)
+        return values if stateful else (values, {})
+
+    # hk.without_apply_rng takes the key out of apply's signature.
+    draws = "rng" in inspect.signature(transformed.apply).parameters
+
+    def apply(params: PyTree, state: PyTree, *inputs: Any) -> PyTree:
+        key = (jax.random.key(0),) if draws else ()
+        held = (params, state) if stateful else (params,)
+        output = transformed.apply(*held, *key, *inputs, **call_kwargs)
+        return output[0] if stateful else output
+
+    def join(params: PyTree, state: PyTree) -> PyTree:
+        return (params, state) if stateful else params
+
+    def split(values: PyTree) -> tuple[PyTree, PyTree]:
+        return values if stateful else (values, {})
+
+    def own(key: jax.Array) -> tuple[PyTree, PyTree]:
+        return init(key, [jnp.zeros(leaf.shape, leaf.dtype) for leaf in dynamic])
+
+    params, state = jax.eval_shape(init, jax.random.key(0), dynamic)
+    return Model("haiku", apply, params, state, inputs, own, join, split)

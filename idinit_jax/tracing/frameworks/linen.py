@@ -1,0 +1,47 @@
+"""Flax Linen modules."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.core import DenyList, unfreeze
+
+from idinit_jax.tracing.frameworks.arrays import PyTree, abstract, combine, partition
+from idinit_jax.tracing.frameworks.joint import trace_jointly
+from idinit_jax.tracing.frameworks.model import Model
+
+
+def adapt_linen(module: nn.Module, inputs: tuple, call_kwargs: dict) -> Model:
+    inputs = abstract(inputs)
+    dynamic, static = partition(inputs)
+
+    joint = trace_jointly(module, lambda arrays: (combine(arrays, static), call_kwargs), dynamic)
+    boxed = {"params": joint.params, **joint.state}
+
+    def split(variables: Mapping[str, Any]) -> tuple[PyTree, PyTree]:
+        variables = dict(nn.meta.unbox(unfreeze(dict(variables))))
+        return variables.pop("params", {}), variables
+
+    def join(params: PyTree, state: PyTree) -> PyTree:
+        return nn.meta.replace_boxed(boxed, {"params": params, **state})
+
+    def apply(params: PyTree, state: PyTree, *inputs: Any) -> PyTree:
+        key = jax.random.key(0)
+        output, _ = module.apply(
+            {"params": params, **state},
+            *inputs,
+            rngs={"params": key, "dropout": key},
+            mutable=DenyList(("params",)),
+            **call_kwargs,
+        )
+        return output
+
+    def own(key: jax.Array) -> tuple[PyTree, PyTree]:
+        zeros = [jnp.zeros(leaf.shape, leaf.dtype) for leaf in dynamic]
+        rngs = {"params": key, "dropout": jax.random.fold_in(key, 1)}
+        return split(module.init(rngs, *combine(zeros, static), **call_kwargs))
+
+    params, state = split(boxed)
+    return Model("linen", apply, params, state, inputs, own, join, split, joint)
