@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from gallery.entry import GALLERY
 
+from idinit_jax import models
 from idinit_jax.schemes import initialize
 from idinit_jax.tracing import ModelGraph, take_apart, trace_model
 
@@ -65,6 +66,23 @@ def test_plain_module_is_traced_once(train):
     assert apart.joint
     assert apart.joint.start
     assert apart.joint.forward
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "dtype"),
+    [
+        (models.cifar_resnet(20, 10), (2, 32, 32, 3), jnp.float32),
+        (models.ViT(models.TransformerSize(8, 2, 2), 4, 10), (2, 8, 8, 3), jnp.float32),
+        (models.MLP((8, 8, 8), 4), (2, 4), jnp.float32),
+        (models.LanguageModel(models.TransformerSize(8, 2, 2), 16, 6), (2, 6), jnp.int32),
+    ],
+)
+def test_own_models_are_traced_once(model, shape, dtype):
+    apart = take_apart(model, (jax.ShapeDtypeStruct(shape, dtype),))
+    assert apart.joint
+    assert apart.joint.forward
+    once, twice = trace_model(apart), trace_model(apart._replace(joint=None))
+    assert without_sites(once) == without_sites(twice)
 
 
 def test_forward_of_one_trace_computes_what_apply_does():
