@@ -1,14 +1,15 @@
 """Where two signals come from: a common ancestor, and the kernels on the ways from it."""
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from idinit_jax.tracing import gates
+from idinit_jax.tracing import gates, operations
 from idinit_jax.tracing.flatten import Node, StraightLine
 from idinit_jax.tracing.flow import Flow
 
 _FIRST, _SECOND, _BOTH = 1, 2, 3
+_SHIFTS = operations.ARITHMETIC | operations.REARRANGEMENTS
 
 
 class Meeting(NamedTuple):
@@ -135,7 +136,8 @@ def ways_from(
         reaching = [ways[parent] for parent in before]
         kernels = int(producer in flow.by_node)
         product = line.nodes[producer].operation in gates.PRODUCTS and not kernels
-        mixes = line.nodes[producer].operation == "dot_general" and not kernels
+        signals = len(flow.signal_inputs[producer])
+        mixes = line.nodes[producer].operation == "dot_general" and not kernels and signals > 1
         carrying = gates.carriers(line, flow, producer) if product else before
         ways[value] = Ways(
             min(way.shortest for way in reaching) + kernels,
@@ -144,6 +146,33 @@ def ways_from(
             any(ways[parent].carried for parent in before if parent in carrying),
         )
     return ways
+
+
+def ends_in_product(line: StraightLine, flow: Flow, value: int) -> bool:
+    """Whether a value is the product of two signals, as far back as only numbers act on it."""
+    producer = line.producers[value]
+    while producer is not None and producer not in flow.by_node:
+        before = flow.signal_inputs[producer]
+        if line.nodes[producer].operation == "dot_general":
+            return len(before) > 1
+        if len(before) != 1:
+            return False
+        producer = line.producers[before[0]]
+    return False
+
+
+def is_exponent(line: StraightLine, readers: Sequence[Sequence[int]], value: int) -> bool:
+    """Whether an exponential is taken of a value, as far on as only sums and shapes change it."""
+    seen, stack = {value}, [value]
+    while stack:
+        for index in readers[stack.pop()]:
+            node = line.nodes[index]
+            if node.operation == "exp":
+                return True
+            if node.operation in _SHIFTS:
+                stack.extend(made for made in node.outputs if made not in seen)
+                seen.update(node.outputs)
+    return False
 
 
 def kernels_before(line: StraightLine, flow: Flow) -> list[int]:

@@ -99,13 +99,13 @@ def _logits(line: StraightLine, flow: Flow, value: int, axis: int) -> tuple[int,
         if node.operation == "dot_general":
             return producer, _side_of(line, node, axis)
         operands = flow.signal_inputs[producer]
-        step = _step_back(line, operands, node, value, axis)
+        step = step_back(line, operands, node, value, axis)
         if step is None:
             return None
         value, axis = step
 
 
-def _step_back(
+def step_back(
     line: StraightLine, operands: Sequence[int], node: Node, value: int, axis: int
 ) -> tuple[int, int] | None:
     """The operand that a value of the same axes comes from, and the axis there."""

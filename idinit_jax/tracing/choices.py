@@ -1,9 +1,11 @@
 """Kernels that the data choose: one expert out of a stack, by a computed index.
 
 A row that is looked up in a table is a signal. A matrix that is looked up and then multiplied with
-a signal is a kernel, and what is looked up by the same index and added to its output is its bias.
+a signal is a kernel, and what is looked up by the same index and added to its output is its bias. A
+single number that is looked up and then only added or multiplied is a bias or a multiplier.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 from idinit_jax.tracing import contraction, lineage, operations
@@ -40,7 +42,12 @@ def chosen(line: StraightLine, is_data: Sequence[bool], of_params: Sequence[bool
         for index in lookups
         if index not in kernels and finder.source(index) in sources
     ]
-    return set().union(*kernels.values(), *biases)
+    numbers = [
+        finder.way_to_sum(index)
+        for index in lookups
+        if index not in kernels and math.prod(line.nodes[index].params["slice_sizes"]) == 1
+    ]
+    return set().union(*kernels.values(), *biases, *numbers)
 
 
 class _Finder:

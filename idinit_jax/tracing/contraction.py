@@ -12,7 +12,7 @@ LOOKUPS = frozenset(("gather", "dynamic_slice", "one_hot"))
 
 
 class Share(NamedTuple):
-    """One parameter's part in a contraction, as atoms of its stored axes."""
+    """One parameter's part in a contraction, as atoms of its stored axes, times a number."""
 
     param: int
     in_atoms: tuple[Atom, ...]
@@ -21,6 +21,8 @@ class Share(NamedTuple):
     spatial_atoms: tuple[Atom, ...]
     picked: tuple[tuple[Atom, int | None], ...]
     unit: frozenset[int]
+    factor: float
+    masked: bool
     lost: str
 
 
@@ -39,7 +41,9 @@ class Contraction(NamedTuple):
         node: index of the node.
         operation: its primitive, or "one_hot".
         data, output: the values that enter and leave.
-        shares: one a kernel; several where a weight is a sum or product of kernels.
+        lineages: one a kernel; several where a weight is a sum or product of kernels.
+        dims: the weight's dimensions by what becomes of them.
+        shares: what that makes of each kernel's axes.
         groups: feature groups of a convolution.
         features: dimensions of the output that the kernel varies along.
         attended: whether the data come straight from an attention.
@@ -49,6 +53,8 @@ class Contraction(NamedTuple):
     operation: str
     data: int
     output: int
+    lineages: tuple[Lineage, ...]
+    dims: WeightDims
     shares: tuple[Share, ...]
     groups: int
     features: frozenset[int]
@@ -194,6 +200,8 @@ def share(lineage: Lineage, dims: WeightDims) -> Share:
         _atoms(lineage, spatial),
         lineage.picked,
         lineage.unit,
+        lineage.factor if (lineage.affine or lineage.masked) and not lineage.offset else 1.0,
+        lineage.masked,
         lineage.lost,
     )
 

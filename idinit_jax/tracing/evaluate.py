@@ -42,12 +42,11 @@ def evaluate(
 
     Returns:
         The array leaves of the output, and the records by site, with a leading axis for every
-        scan around the site. In the branch of a conditional that is not taken, floating records
-        are NaN and integer ones 0.
+        scan around the site. A loop of unknown length hands out those of its last turn. In the
+        branch of a conditional that is not taken, floating records are NaN and integer ones 0.
 
     Raises:
-        ValueError: a hook lies in a loop of unknown length and hands out a record, or in a
-            shard_map, where no record can leave.
+        ValueError: a hook lies in a shard_map, where no record can leave.
     """
     leaves = [leaf for leaf in jax.tree.leaves((params, state, tuple(inputs))) if is_array(leaf)]
     runner = _Runner(hooks, dict(extras or {}))
@@ -157,17 +156,20 @@ class _Runner:
         test_consts, body_consts = operands[:n_test], operands[n_test : n_test + n_body]
         test = core.jaxpr_as_fun(_closed(eqn.params["cond_jaxpr"]))
 
-        def turn(carry: list[Any]) -> list[Any]:
+        def turn(carry: list[Any]) -> tuple[list[Any], Records]:
             found: Records = {}
             inside = Here((*here.site, 0), here.extras, found)
-            outputs = self.body(eqn.params["body_jaxpr"], [*body_consts, *carry], inside)
-            if jax.tree.leaves(found):
-                raise ValueError("no record can leave a loop whose length is not known")
-            return outputs
+            return self.body(eqn.params["body_jaxpr"], [*body_consts, *carry], inside), found
 
-        here.records.update(dict.fromkeys(self.extras_in(here)))
         init = operands[n_test + n_body :]
-        return jax.lax.while_loop(lambda carry: test(*test_consts, *carry)[0], turn, init)
+        _, shapes = jax.eval_shape(turn, init)
+        outputs, found = jax.lax.while_loop(
+            lambda state: test(*test_consts, *state[0])[0],
+            lambda state: turn(state[0]),
+            (init, jax.tree.map(_absent, shapes)),
+        )
+        here.records.update(found)
+        return outputs
 
     def conditional(self, eqn: core.JaxprEqn, operands: list[Any], here: Here) -> list[Any]:
         index, *args = operands

@@ -1,6 +1,9 @@
 """Which dimensions of a value a kernel produced, through the operations that move them."""
 
+from collections.abc import Container, Iterable, Sequence
+
 from idinit_jax.tracing import lineage
+from idinit_jax.tracing.contraction import dot_general_dims
 from idinit_jax.tracing.flatten import Node
 
 Features = frozenset[int] | None
@@ -16,7 +19,7 @@ def moved(
         features: the dimensions of the operand that a kernel produced.
         before, after: shapes of the operand and of the output.
     """
-    if features is None or node.operation in ("concatenate", "squeeze", "broadcast_in_dim"):
+    if features is None or node.operation in ("concatenate", "squeeze", "broadcast_in_dim", "tile"):
         return None if before != after else features
     if node.operation == "transpose":
         order = node.params["permutation"]
@@ -24,6 +27,50 @@ def moved(
     if node.operation == "reshape":
         return _regrouped(features, before, after)
     return features if len(before) == len(after) else None
+
+
+def passed(node: Node, side: int, features: Features, ranks: Sequence[int]) -> Features:
+    """Where the dimensions lie after operand `side` alone has passed a sum over positions.
+
+    None where the features themselves are summed over or chosen from.
+    """
+    if features is None:
+        return None
+    kept = kept_dims(node, side, ranks)
+    if not features <= kept.keys():
+        return None
+    return frozenset(kept[axis] for axis in features)
+
+
+def kept_dims(node: Node, side: int, ranks: Sequence[int]) -> dict[int, int]:
+    """Dimensions of one operand that lie whole in the output of a sum over positions -> where."""
+    params = node.params
+    match node.operation:
+        case "dot_general":
+            dims = dot_general_dims(params, side, ranks)
+            contracted, batch = params["dimension_numbers"]
+            others = ranks[0] - len(contracted[0]) - len(batch[0])
+            start = len(batch[0]) + (others if side else 0)
+            free = {axis: start + place for place, axis in enumerate(dims.produced)}
+            return {**{axis: place for place, axis in enumerate(dims.grouped)}, **free}
+        case "conv_general_dilated":
+            numbers, depthwise = params["dimension_numbers"], params["feature_group_count"] > 1
+            return {numbers.lhs_spec[1]: numbers.out_spec[1]} if depthwise and side == 0 else {}
+        case "gather":
+            numbers = params["dimension_numbers"]
+            gone = (*numbers.collapsed_slice_dims, *numbers.operand_batching_dims)
+            return dict(zip(_without(range(ranks[0]), gone), numbers.offset_dims, strict=True))
+        case "cumsum":
+            return {axis: axis for axis in range(ranks[0])}
+        case _:  # a scatter, of which the last operand holds the updates
+            numbers = params["dimension_numbers"]
+            gone = (*numbers.inserted_window_dims, *numbers.operand_batching_dims)
+            places = _without(range(ranks[0]), gone)
+            return dict(zip(numbers.update_window_dims, places, strict=True)) if side == 2 else {}
+
+
+def _without(axes: Iterable[int], gone: Container[int]) -> list[int]:
+    return [axis for axis in axes if axis not in gone]
 
 
 def _regrouped(

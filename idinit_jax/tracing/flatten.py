@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jax.extend import core
 
 from idinit_jax.tracing.program import Program, Site, is_state
@@ -61,6 +62,7 @@ class StraightLine(NamedTuple):
         shapes, dtypes: one entry a value.
         producers: the node that makes a value, None for inputs and constants.
         constants: values that are known numbers.
+        arrays: values that are arrays of constants, such as masks.
         params, state, inputs: the values that enter; state that is given as an input is state.
         outputs: the values that leave.
         loops: (carry as the body sees it, carry as the body leaves it) for every loop carry.
@@ -72,6 +74,7 @@ class StraightLine(NamedTuple):
     dtypes: list[Any]
     producers: list[int | None]
     constants: dict[int, float]
+    arrays: dict[int, Any]
     params: range
     state: frozenset[int]
     inputs: tuple[int, ...]
@@ -96,6 +99,7 @@ def flatten(program: Program) -> StraightLine:
         writer.dtypes,
         writer.producers,
         writer.constants,
+        writer.arrays,
         range(n_params),
         frozenset(range(n_params, n_params + n_state)) | given,
         tuple(value for value in inputs if value not in given),
@@ -168,6 +172,7 @@ class _Writer:
         self.dtypes: list[Any] = []
         self.producers: list[int | None] = []
         self.constants: dict[int, float] = {}
+        self.arrays: dict[int, Any] = {}
         self.loops: list[tuple[int, int]] = []
         self.conditionals: set[Site] = set()
 
@@ -181,6 +186,8 @@ class _Writer:
         value = self.value(aval)
         if np.ndim(literal) == 0 and isinstance(literal, int | float | np.generic | np.ndarray):
             self.constants[value] = float(np.real(literal))
+        elif np.ndim(literal) > 0 and not isinstance(literal, Tracer):
+            self.arrays[value] = literal
         return value
 
     def node(

@@ -92,7 +92,9 @@ class _Analysis:
         self.readers = readers(line)
         self.origins: list[tuple[int, ...]] = [()] * count
         self.features: list[frozenset[int] | None] = [None] * count
+        self.has_kernels = [False] * count
         self.arguments = list(range(count))
+        self.functions: list[tuple[str, ...]] = [()] * count
         self.blends: dict[int, Blend] = {}
         self.carried_scales: dict[int, tuple[int, ...]] = {}
         self.contractions: list[Contraction] = []
@@ -145,8 +147,9 @@ class _Analysis:
         sources = 0
         for value in data:
             sources |= self.sources[value]
+        learned = any(self.has_kernels[value] for value in data)
         for value in node.outputs:
-            self.sources[value] = sources
+            self.sources[value], self.has_kernels[value] = sources, learned
         weighted = [value for value in node.inputs if self.lineages[value]]
         if data and weighted and self.contracts(index, node, data, weighted):
             return
@@ -167,7 +170,8 @@ class _Analysis:
 
     def described(self, node: Node, data: list[int], weighted: list[int]) -> Trait:
         """Traits of a node's outputs; a norm has one scale, and its bias ends it."""
-        traits = traits_of(node, data, self.traits, self.line.shapes)
+        signals = list(self.signal_inputs(node)) or data
+        traits = traits_of(node, signals, self.traits, self.line.shapes)
         met = any(not single.root for value in weighted for single in self.lineages[value])
         if met and node.operation in ("add", "sub", "add_any"):
             return traits & ~(Trait.NORMALIZED | Trait.SCALED)
@@ -250,10 +254,20 @@ class _Analysis:
         attended = Trait.ATTENDED in self.traits[signal]
         self.contractions.append(
             Contraction(
-                index, how.operation, signal, output, shares, groups, how.features, attended
+                index,
+                how.operation,
+                signal,
+                output,
+                whole,
+                how.dims,
+                shares,
+                groups,
+                how.features,
+                attended,
             )
         )
         self.by_node[index], self.origins[output] = use, (use,)
+        self.has_kernels[output] = True
         self.features[output] = how.features
 
     def blend(self, node: Node, data: list[int], weighted: list[int]) -> None:
@@ -287,7 +301,11 @@ class _Analysis:
                 )
             )
         if how == "mul":
-            params = tuple(single.param for single in self.lineages[weight] if not single.root)
+            params = tuple(
+                single.param
+                for single in self.lineages[weight]
+                if not single.root and not single.bent
+            )
             self.scales[index] = self.scales.get(index, ()) + params
             if self.traits[partner] & Trait.STATISTIC:
                 self.carried_scales[node.outputs[0]] = params
@@ -297,6 +315,9 @@ class _Analysis:
         main = (
             data[0] if len(data) == 1 else main_operand(node, data, self.traits, self.line.shapes)
         )
+        if node.operation in operations.PASSING:
+            self.follow_past_positions(node)
+            return
         beside = data if node.operation == "concatenate" else [main] if main is not None else []
         if not beside:
             return
@@ -312,11 +333,23 @@ class _Analysis:
                 self.normalized.update(origins)
         elif node.operation in operations.POOLING:
             self.origins[output], self.features[output] = origins, self.features[beside[0]]
-        elif node.operation not in operations.REDUCTIONS:
-            name = node.params.get("name") if node.operation == "nonlinearity" else node.operation
-            self.activate(origins, self.named(str(name), node))
+        elif node.operation in nonlinearity.ACTIVATIONS:
+            self.activate(origins, (self.named(node),))
             if self.line.shapes[output] == self.line.shapes[beside[0]]:
                 self.features[output] = self.features[beside[0]]
+
+    def follow_past_positions(self, node: Node) -> None:
+        """A sum over positions keeps what a kernel produced, if nothing but numbers weigh it."""
+        signals = self.signal_inputs(node)
+        learned = [value for value in signals if self.has_kernels[value]]
+        if len(learned or signals) != 1:
+            return
+        (value,), output = learned or signals, node.outputs[0]
+        ranks = [len(self.line.shapes[read]) for read in node.inputs]
+        side = node.inputs.index(value)
+        self.features[output] = features.passed(node, side, self.features[value], ranks)
+        if self.features[output] is not None:
+            self.origins[output] = self.origins[value]
 
     def follow_argument(self, node: Node, data: list[int], weighted: list[int]) -> None:
         """Remember of what a value is a function of one variable, entry by entry.
@@ -331,16 +364,23 @@ class _Analysis:
         if any(shapes[value] != shapes[output] for value in data):
             return
         self.arguments[output] = arguments.pop()
+        applied = [name for value in data for name in self.functions[value]]
+        if node.operation in nonlinearity.ACTIVATIONS:
+            applied.append(self.named(node))
+        self.functions[output] = tuple(dict.fromkeys(applied))
         linear = [value for value in data if self.origins[value]]
         if node.operation in ("mul", "div") and len(data) == 2 and len(linear) == 1:
-            self.activate(self.origins[linear[0]], nonlinearity.GATED)
+            gate = data[1 - data.index(linear[0])]
+            marks = (*self.functions[gate], nonlinearity.GATED)
+            self.activate(self.origins[linear[0]], marks)
 
-    def activate(self, origins: tuple[int, ...], name: str) -> None:
+    def activate(self, origins: tuple[int, ...], names: tuple[str, ...]) -> None:
         for origin in origins:
-            self.activations.setdefault(origin, []).append(name)
+            self.activations.setdefault(origin, []).extend(names)
 
-    def named(self, name: str, node: Node) -> str:
+    def named(self, node: Node) -> str:
         """What to call an operation: a power by its exponent, a bound other than zero a clip."""
+        name = str(node.params["name"]) if node.operation == "nonlinearity" else node.operation
         if name == "integer_pow":
             return f"{name}{node.params['y']}"
         bounds = [self.line.constants.get(value) for value in node.inputs]

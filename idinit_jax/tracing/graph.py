@@ -75,6 +75,9 @@ class Kernel:
         reason: why.
         unit_axes: stored axes over which the model takes the kernel's norm or standard deviation
             to divide the kernel by it; empty if it does not.
+        factor: the model contracts with `factor * stored` (an equalized learning rate).
+        masked: it contracts with `mask * stored` besides; the mask's root mean square is in
+            `factor` then.
         layer_roles: roles along the stack axes, flattened; empty without stack axes.
     """
 
@@ -92,6 +95,8 @@ class Kernel:
     reason: str
     layer_roles: tuple[Role, ...] = ()
     unit_axes: tuple[int, ...] = ()
+    factor: float = 1.0
+    masked: bool = False
 
     @property
     def batch_axes(self) -> tuple[int, ...]:
@@ -160,7 +165,10 @@ class Parameter:
         branch: residual sum whose branch it is on.
         ends_branch: whether it is the last thing that scales that branch.
         factor, offset: the model uses `factor * stored + offset` (Gemma's `1 + scale`: 1 and 1).
+        bent: whether it uses a function instead that is not zero at zero, such as a sigmoid.
         stack_axes: axes that index layers.
+        start: of a bias, the one value that the model itself gives all its entries at the start,
+            if that is known.
     """
 
     path: str
@@ -173,7 +181,9 @@ class Parameter:
     ends_branch: bool = False
     factor: float = 1.0
     offset: float = 0.0
+    bent: bool = False
     stack_axes: tuple[int, ...] = ()
+    start: float | None = None
 
 
 @dataclass(frozen=True)

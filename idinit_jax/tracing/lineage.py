@@ -40,6 +40,8 @@ class Lineage(NamedTuple):
         inner: atoms summed over in a product with another parameter.
         factor, offset: the array is `factor * stored + offset`, as far as `affine`.
         affine: whether nothing but scaling and shifting by numbers happened.
+        masked: whether it was multiplied by an array of constants besides, last of all.
+        bent: whether a function was taken that is not zero at zero, such as a sigmoid.
         reduced: whether the parameter was summed over on the way (a statistic of a kernel).
         root: whether it stands under a square root (a variance).
         summed: atoms of the dimensions that it was summed over.
@@ -55,6 +57,8 @@ class Lineage(NamedTuple):
     factor: float = 1.0
     offset: float = 0.0
     affine: bool = True
+    masked: bool = False
+    bent: bool = False
     reduced: bool = False
     root: bool = False
     summed: tuple[Atom, ...] = ()
@@ -251,6 +255,15 @@ def _resize(params: dict, lineage: Lineage, out_shape: Sequence[int], _: Any) ->
     return lineage._replace(dims=tuple(_resized(dim, size) for dim, size in pairs))
 
 
+def _tile(params: dict, lineage: Lineage, out_shape: Sequence[int], _: Any) -> Lineage:
+    del out_shape
+    dims = (
+        dim if times == 1 else (Atom(SPREAD, 1, times), *dim)
+        for dim, times in zip(lineage.dims, params["reps"], strict=True)
+    )
+    return lineage._replace(dims=tuple(dims))
+
+
 def _layer_slice(params: dict, lineage: Lineage, out_shape: Sequence[int], _: Any) -> Lineage:
     del params, out_shape
     taken = _take(lineage, 0, None)
@@ -317,6 +330,7 @@ _RULES = {
     "concatenate": _resize,
     "pad": _resize,
     "split": _resize,
+    "tile": _tile,
     RESHARD: _resize,
     CHOOSE: _choose,
     LAYER_SLICE: _layer_slice,

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from idinit_jax.tracing import operations
+
 _NAMED = {
     "swish": "silu",
     "logistic": "sigmoid",
@@ -32,35 +34,11 @@ _GATES = {
     "hard_sigmoid": "hard_silu",
 }
 # Comparisons, and what normalizations are written with, are no activations by themselves.
-_SILENT = frozenset(
-    [
-        GATED,
-        CLIPPED,
-        "square",
-        "integer_pow2",
-        "rsqrt",
-        "sqrt",
-        "gt",
-        "ge",
-        "lt",
-        "le",
-        "eq",
-        "ne",
-        "stop_gradient",
-        "is_finite",
-        "custom_jvp_call",
-        "sort",
-        "top_k",
-        "argsort",
-        "scatter",
-        "scatter-add",
-        "gather",
-        "dynamic_update_slice",
-        "cumsum",
-        "dot_general",
-        "conv_general_dilated",
-        "psum",
-    ]
+_COMPARISONS = frozenset(["gt", "ge", "lt", "le"])
+_SILENT = _COMPARISONS | {GATED, CLIPPED, "square", "integer_pow2", "rsqrt", "sqrt"}
+# Nodes that may be part of one; an unknown operation is not taken for one.
+ACTIVATIONS = (operations.ENTRYWISE - operations.REARRANGEMENTS - operations.ARITHMETIC) | (
+    _COMPARISONS
 )
 
 

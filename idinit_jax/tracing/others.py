@@ -50,6 +50,7 @@ def describe_others(
                 ends_branch=leaf in ends,
                 factor=effect.lineage.factor if effect and effect.lineage.affine else 1.0,
                 offset=effect.lineage.offset if effect and effect.lineage.affine else 0.0,
+                bent=effect is not None and effect.lineage.bent,
                 stack_axes=_stack_axes(effect),
             )
         )
@@ -79,7 +80,8 @@ def kind_of(effect: Effect) -> tuple[ParameterKind, str]:
     if effect.how == "mul" and Trait.DISCRETE in effect.traits:
         return "class_token", "placed where a mask is set"
     if effect.how == "mul":
-        if normed and Trait.SCALED not in effect.traits:
+        # One number for all features, such as a temperature, is no part of a norm.
+        if normed and Trait.SCALED not in effect.traits and effect.lineage.own_dims:
             return "norm_scale", "multiplies a normalized signal"
         return "multiplier", "multiplies the signal"
     if effect.how == "add" and normed:

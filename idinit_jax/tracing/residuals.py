@@ -78,7 +78,7 @@ class _Finder:
 
     def examine(self, index: int) -> _Candidate | None:
         """The addition as a residual sum, if it is one."""
-        if not self.is_sum_of_signals(index) or self.is_distance(index):
+        if not self.is_sum_of_signals(index) or self.is_distance(index) or self.is_logits(index):
             return None
         operands = self.line.nodes[index].inputs
         streams = self.streams(*operands)
@@ -161,6 +161,16 @@ class _Finder:
             )
             for node in read
         )
+
+    def is_logits(self, index: int) -> bool:
+        """Whether the sum is what an attention takes the softmax of: a product, and what biases it.
+
+        Layers may share a bias that the data give, which looks like a shortcut then.
+        """
+        node = self.line.nodes[index]
+        return any(
+            ancestry.ends_in_product(self.line, self.flow, value) for value in node.inputs
+        ) and ancestry.is_exponent(self.line, self.readers, node.outputs[0])
 
     def carries_signal(self, shortcut: int, branch: int, ways: dict[int, Ways]) -> bool:
         """A mask, or a projected condition that is added to the signal, is no shortcut of it."""

@@ -18,6 +18,17 @@ def surroundings(program: Program, site: Site) -> tuple[dict[Site, int], core.Ja
     return scans, jaxpr.eqns[site[-1]]
 
 
+def in_while_loop(program: Program, site: Site) -> bool:
+    """Whether a site lies in a loop whose length the program does not tell."""
+    jaxpr = open_jaxpr(program.jaxpr)
+    for end in range(1, len(site), 2):
+        equation = jaxpr.eqns[site[end - 1]]
+        if equation.primitive.name == "while":
+            return True
+        jaxpr = open_jaxpr(_entered(equation, site[end]))
+    return False
+
+
 def _entered(equation: core.JaxprEqn, number: int) -> core.ClosedJaxpr | core.Jaxpr:
     """The sub-jaxpr of this number."""
     kind, params = equation.primitive.name, equation.params

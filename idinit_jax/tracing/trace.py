@@ -16,11 +16,13 @@ from idinit_jax.tracing.flatten import StraightLine, flatten
 from idinit_jax.tracing.flow import Flow, analyse
 from idinit_jax.tracing.frameworks import Model, is_array, take_apart
 from idinit_jax.tracing.graph import Kernel, ModelGraph, ResidualSum, Role, Use
+from idinit_jax.tracing.members import with_members
 from idinit_jax.tracing.nonlinearity import following
 from idinit_jax.tracing.others import describe_others
 from idinit_jax.tracing.program import Program, Site
 from idinit_jax.tracing.residuals import Sum, find_sums
 from idinit_jax.tracing.roles import Judgement, judge
+from idinit_jax.tracing.starts import with_own_biases
 
 
 def trace(model: Any, *inputs: Any, call_kwargs: Mapping[str, Any] = {}) -> ModelGraph:
@@ -57,7 +59,7 @@ def trace(model: Any, *inputs: Any, call_kwargs: Mapping[str, Any] = {}) -> Mode
 @paused_collection()
 def trace_model(model: Model) -> ModelGraph:
     """Read the graph of a model that has been taken apart."""
-    return read_graph(make_program(model))
+    return with_own_biases(read_graph(make_program(model)), model)
 
 
 def read_graph(program: Program) -> ModelGraph:
@@ -125,7 +127,7 @@ def _analyse(line: StraightLine) -> tuple[Flow, list[Sum], Parts]:
         ends = {line.nodes[one.node].outputs[0] for one in sums}
         attention = find_attention(line, flow, ends)
         if not attention.tokens:
-            return flow, sums, attention.parts
+            return with_members(line, flow), sums, attention.parts
         signals |= {line.params[leaf] for leaf in attention.tokens}
 
 
@@ -179,7 +181,14 @@ def _kernel(
         reason,
         _layer_roles(axes, uses, judgements[first_index]),
         tuple(sorted(first_share.unit)),
+        _agreed_factor([share.factor for _, share in held]),
+        any(share.masked for _, share in held),
     )
+
+
+def _agreed_factor(factors: Sequence[float]) -> float:
+    """What all uses multiply a kernel by, 1 where they differ or nothing is left of it."""
+    return factors[0] if factors[0] and len(set(factors)) == 1 else 1.0
 
 
 def _why_unreadable(share: Share) -> str:

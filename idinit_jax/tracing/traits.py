@@ -64,7 +64,7 @@ def traits_of(
         kept |= Trait.EXPANDED
     if (
         node.operation == "dot_general"
-        and any(Trait.PROBABILITY in one for one in every)
+        and any(Trait.PROBABILITY in one and Trait.DISCRETE not in one for one in every)
         and Trait.PROBABILITY not in kept
     ):
         kept |= Trait.ATTENDED

@@ -2,13 +2,17 @@
 
 from collections.abc import Container, Sequence
 
-from idinit_jax.tracing import affine, choices, contraction, lineage, operations
+from idinit_jax.tracing import affine, choices, contraction, lineage, numbers, operations
 from idinit_jax.tracing.flatten import Node, StraightLine
 from idinit_jax.tracing.lineage import Lineage
 from idinit_jax.tracing.reach import carries_signal
 from idinit_jax.tracing.traits import Trait
 
 Lineages = tuple[Lineage, ...]
+
+
+# What leaves a constant array's mean square as it is.
+_MASK_MOVES = ("broadcast_in_dim", "convert_element_type", "reshape", "transpose", "squeeze")
 
 
 class Weights:
@@ -75,7 +79,9 @@ class Weights:
             for value, held in zip(node.inputs, operands, strict=True)
             for single in held
         )
-        return tuple(affine.after(node.operation, single, known) for single in found)
+        masks = (self.line.arrays.get(value) for value in node.inputs)
+        mask = next((array for array in masks if array is not None), None)
+        return tuple(affine.after(node.operation, single, known, mask) for single in found)
 
     def resized(self, found: Lineages, node: Node, index: int) -> Lineages:
         """Outputs after the first (of a split) differ from it in size only."""
@@ -98,10 +104,11 @@ class Weights:
         }
 
     def propagate_constant(self, node: Node, known: Sequence[float | None]) -> None:
-        if node.operation in ("broadcast_in_dim", "convert_element_type", "reshape") and (
-            known[0] is not None
-        ):
-            self.line.constants[node.outputs[0]] = known[0]
+        number = numbers.folded(node.operation, node.params, known)
+        if number is not None:
+            self.line.constants[node.outputs[0]] = number
+        if node.operation in _MASK_MOVES and node.inputs[0] in self.line.arrays:
+            self.line.arrays[node.outputs[0]] = self.line.arrays[node.inputs[0]]
 
     def traits_of(self, node: Node) -> Trait:
         """A root of the model's state, such as a running variance, makes a norm's statistic."""

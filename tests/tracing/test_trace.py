@@ -10,6 +10,9 @@ import pytest
 from gallery.entry import shape
 
 from idinit_jax.tracing import trace
+from idinit_jax.tracing.evaluate import evaluate
+from idinit_jax.tracing.flatten import flatten
+from idinit_jax.tracing.numbers import folded
 
 
 def test_a_model_without_parameters_is_refused():
@@ -134,3 +137,38 @@ def test_groups_divide_the_fan_out():
 def test_examples_run():
     module = importlib.import_module("idinit_jax.tracing.trace")
     assert doctest.testmod(module) == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("operation", "params", "known", "expected"),
+    [
+        ("sqrt", {}, [64.0], 8.0),
+        ("rsqrt", {}, [64.0], 0.125),
+        ("div", {}, [1.0, 8.0], 0.125),
+        ("integer_pow", {"y": -2}, [4.0], 0.0625),
+        ("broadcast_in_dim", {}, [3.0], 3.0),
+        ("add", {}, [1.0, None], None),
+        ("div", {}, [1.0, 0.0], None),
+        ("sqrt", {}, [-1.0], None),
+        ("cumsum", {}, [1.0], None),
+    ],
+)
+def test_numbers_are_folded_where_they_are_known(operation, params, known, expected):
+    assert folded(operation, params, known) == expected
+
+
+def test_records_of_a_loop_of_unknown_length_are_those_of_its_last_turn():
+    def apply(params, x):
+        turn = lambda state: (state[0] * params["w"], state[1] + 1)  # noqa: E731
+        return jax.lax.while_loop(lambda state: state[1] < 3, turn, (x, jnp.asarray(0)))[0]
+
+    graph = trace(apply, {"w": jnp.asarray(2.0)}, jnp.asarray(1.0))
+    (site,) = [node.site for node in flatten(graph.program).nodes if node.operation == "mul"]
+
+    def hook(compute, operands, _):
+        outputs = compute(*operands)
+        return outputs, outputs[0]
+
+    params, x = {"w": jnp.asarray(2.0)}, (jnp.asarray(1.0),)
+    _, records = jax.jit(lambda: evaluate(graph.program, params, {}, x, {site: hook}))()
+    assert float(records[site]) == 8.0

@@ -35,6 +35,11 @@ class Model(NamedTuple):
     split: Callable[[Any], tuple[PyTree, PyTree]]
     joint: Joint | None = None
 
+    @property
+    def holds_values(self) -> bool:
+        """Whether `own` answers with values that are there, instead of computing them."""
+        return self.framework in ("nnx", "equinox", "function")
+
 
 def _has_values(tree: PyTree) -> bool:
     return not any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(tree))

@@ -200,7 +200,7 @@ def ensemble_of_critics():
 
     params = {"a": (2, 5, 8), "a_bias": (2, 8), "b": (2, 8, 8), "b_bias": (2, 8), "c": (2, 8, 1)}
     expected = {
-        "a": "stem oio >relu",
+        "a": "stem gio >relu",
         "b": "hidden gio >relu",
         "c": "head gio",
         "?_bias": "bias",
@@ -255,3 +255,76 @@ def _fused(name):
 
 for name in FUSED:
     GALLERY[f"fused_{name}"] = lambda name=name: _fused(name)
+
+
+@entry
+def ensemble_averaged():
+    """Members that read one input, of which the mean is put out; heads, in contrast, are summed."""
+
+    def member(params, x):
+        return jax.nn.tanh(jax.nn.relu(x @ params["a"]) @ params["b"]) @ params["c"]
+
+    def apply(params, x):
+        members = jax.vmap(member, (0, None))(params["members"], x)
+        heads = jnp.einsum("bi,ihd->bhd", x, params["heads"])
+        heads = jnp.einsum("bhd,hde->bhe", heads, params["each"])
+        return members.mean(0) + jnp.einsum("bhe,heo->bo", heads, params["joined"])
+
+    members = {"a": (3, 5, 8), "b": (3, 8, 8), "c": (3, 8, 2)}
+    heads = {"heads": (5, 4, 6), "each": (4, 6, 6), "joined": (4, 6, 2)}
+    expected = {
+        "members/a": "stem gio >relu",
+        "members/b": "hidden gio >tanh",
+        "members/c": "head gio",
+        "heads": "stem ioo",
+        "each": "hidden gio",
+        "joined": "head iio",
+    }
+    return Entry(apply, (shapes({"members": members, **heads}), X), expected, 0)
+
+
+@entry
+def experts_by_one_hot_rows():
+    """Rows that the largest probabilities pick are dispatched by zeros and ones: no attention."""
+    count = 3
+
+    def apply(params, x):
+        x = x @ params["in"]
+        weights, chosen = jax.lax.top_k(jax.nn.softmax(x @ params["router"]), 2)
+        mask = jnp.swapaxes(jax.nn.one_hot(chosen, count), -1, -2)
+        inputs = jnp.einsum("bid,bek->bed", x[:, None], mask)
+        hidden = jax.nn.silu(jnp.einsum("bed,edf->bef", inputs, params["up"]))
+        outputs = jnp.einsum("bef,efd->bed", hidden, params["down"])
+        return (x + jnp.einsum("bed,bek->bd", outputs, mask * weights[:, None])) @ params["out"]
+
+    params = {"in": (5, 8), "router": (8, count), "out": (8, 2)}
+    params |= {"up": (count, 8, 6), "down": (count, 6, 8)}
+    expected = {
+        "in": "stem io",
+        "router": "hidden io @",
+        "up": "hidden gio @ >silu",
+        "down": "tail gio @",
+        "out": "head io",
+    }
+    return Entry(apply, (shapes(params), X), expected, 1)
+
+
+@entry
+def numbers_looked_up():
+    """A number looked up by index is a multiplier where it multiplies, a bias where it is added."""
+
+    def apply(params, users, items):
+        pairs = params["user"][users] * params["item"][items]
+        offset = params["user_offset"][users] + params["item_offset"][items][..., 0]
+        return pairs.sum(-1) * params["temper"][users] + offset
+
+    sizes = {"user": (7, 4), "item": (9, 4), "temper": (7,)}
+    params = sizes | {"user_offset": (7,), "item_offset": (9, 1)}
+    expected = {
+        "user": "embedding io",
+        "item": "embedding io",
+        "temper": "multiplier",
+        "*_offset": "bias",
+    }
+    index = shape(3, dtype="int32")
+    return Entry(apply, (shapes(params), index, index), expected, 0)

@@ -399,3 +399,27 @@ def diffusion_unet():
         },
         5,
     )
+
+
+class Blurred(nn.Module):
+    """Zhang 2019: a fixed filter between a convolution and what follows it."""
+
+    @nn.compact
+    def __call__(self, x):
+        x = nn.Conv(8, (3, 3), use_bias=False, name="conv")(x)
+        x = jax.lax.conv_general_dilated(
+            x,
+            jnp.ones((3, 3, 1, 8)) / 9,
+            (2, 2),
+            "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=8,
+        )
+        x = nn.leaky_relu(nn.LayerNorm(use_bias=False, use_scale=False)(x))
+        return nn.Dense(3, name="out")(x.mean((1, 2)))
+
+
+@entry
+def fixed_blur():
+    expected = {"conv/kernel": "stem ..io >leaky_relu", "out/kernel": "head io", "*/bias": "bias"}
+    return Entry(Blurred(), (shape(2, 8, 8, 3),), expected, 0)

@@ -530,3 +530,72 @@ def one_hot_embedding():
     expected = {"table": "embedding io", "w0": "hidden io >relu", "w1": "head io"}
     params = {"table": (11, 6), "w0": (6, 6), "w1": (6, 3)}
     return Entry(apply, (shapes(params), shape(4, dtype="int32")), expected, 0)
+
+
+def _followed_by(act, name):
+    expected = {"w": f"stem io >{name}", "v": "head io"}
+    apply = lambda p, x: act(x @ p["w"]) @ p["v"]  # noqa: E731 it is one expression
+    return Entry(apply, (shapes({"w": (6, 6), "v": (6, 3)}), X), expected, 0)
+
+
+@entry
+def gelu_with_its_cube_factored():
+    return _followed_by(
+        lambda x: x * 0.5 * (1 + jnp.tanh(0.79788456 * x * (1 + 0.044715 * x * x))), "gelu"
+    )
+
+
+@entry
+def no_activation_but_arithmetic():
+    """Repetition, a running sum and a Fourier transform are not entry by entry."""
+    return Entry(
+        lambda p, x: jnp.fft.fft(jnp.cumsum(jnp.tile(x @ p["w"], (1, 2)), 0)).real @ p["v"],
+        (shapes({"w": (6, 3), "v": (6, 3)}), X),
+        {"w": "stem io >", "v": "head io"},
+        0,
+    )
+
+
+@entry
+def state_space_with_feedthrough():
+    """x + gelu(C B h + D h), D h as a contraction that sums nothing: it is a product."""
+
+    def apply(params, x):
+        x = x @ params["in"]
+        y = x @ params["b"] @ params["c"] + jnp.einsum("d,bd->bd", params["d"], x)
+        return (x + jax.nn.gelu(y)) @ params["out"]
+
+    params = {"in": (6, 6), "b": (6, 4), "c": (4, 6), "d": (6,), "out": (6, 3)}
+    expected = {
+        "in": "stem io",
+        "b": "hidden io",
+        "c": "tail io",
+        "d": "multiplier",
+        "out": "head io",
+    }
+    return Entry(apply, (shapes(params), X), expected, 1)
+
+
+@entry
+def gates_that_never_close():
+    """A sigmoid of zero is a half: such a multiplier cannot end a branch, tanh(alpha) can."""
+
+    def apply(params, x):
+        x = x @ params["in"]
+        x = x + jax.nn.sigmoid(params["half"]) * (jax.nn.relu(x @ params["a"]) @ params["b"])
+        x = x + jnp.tanh(params["closed"]) * (jax.nn.relu(x @ params["c"]) @ params["d"])
+        x = x + (1 - params["whole"]) * (jax.nn.relu(x @ params["e"]) @ params["f"])
+        return x @ params["out"]
+
+    params = dict.fromkeys(("in", "a", "b", "c", "d", "e", "f", "out"), (6, 6))
+    expected = {
+        "in": "stem io",
+        "[ace]": "hidden io >relu",
+        "[bdf]": "tail io",
+        "out": "head io",
+        "half": "multiplier",
+        "closed": "multiplier ends",
+        "whole": "multiplier ends",
+    }
+    scalars = dict.fromkeys(("half", "closed", "whole"), ())
+    return Entry(apply, (shapes(params | scalars), X), expected, 3)
