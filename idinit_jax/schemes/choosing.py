@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from idinit_jax import initializers as init
 from idinit_jax.initializers import Initializer
-from idinit_jax.schemes.fill import Fill, Layers, vanishes
+from idinit_jax.schemes.fill import Fill, Layers, Scaled, vanishes
 from idinit_jax.schemes.filling import fill_of
 from idinit_jax.schemes.paths import Where, selected
+from idinit_jax.schemes.rules import traced_he
 from idinit_jax.schemes.scheme import Choice, Entry, Scheme, SchemeRule, as_rule, get_scheme
 from idinit_jax.tracing.graph import Kernel, ModelGraph
 
@@ -80,28 +81,53 @@ def _labelled(given: SchemeRule, label: str) -> SchemeRule:
 def _choose_one(
     entry: Entry, graph: ModelGraph, override: SchemeRule | None, scheme: Scheme
 ) -> Chosen:
+    if override is None and "float" not in entry.dtype:
+        kept = Choice(None, f"{entry.dtype} is not real, keeps the model's own start")
+        return Chosen(entry, (kept,), None)
     layers = _layers(entry) if isinstance(entry, Kernel) else ()
     choices = tuple(
         override(layer, graph)
         if override
-        else _defined(_rule_for(layer, scheme)(layer, graph), layer)
+        else _defined(_rule_for(layer, scheme)(layer, graph), layer, graph)
         for layer in (layers or (entry,))
     )
+    choices = tuple(_with_factor(choice, entry) for choice in choices)
     if len(set(choices)) == 1:
         (choice, *_) = choices
         return Chosen(entry, (choice,), _fill(choice, entry))
     return Chosen(entry, choices, _layered_fill(entry, layers, choices))
 
 
-def _defined(choice: Choice, entry: Entry) -> Choice:
-    """Another choice for a kernel that the model divides by its norm, where that would be zero."""
-    if not isinstance(entry, Kernel) or not entry.unit_axes:
+def _defined(choice: Choice, entry: Entry, graph: ModelGraph) -> Choice:
+    """Another choice where the model's arithmetic on the kernel would leave nothing of this one.
+
+    It may divide the kernel by its norm, which must not be zero then, or hide entries by a mask,
+    and with them the identity.
+    """
+    if not isinstance(entry, Kernel):
+        return choice
+    if entry.masked and isinstance(choice.initializer, init.idinit | init.delta_orthogonal):
+        initializer, reason = traced_he(entry, graph)
+        return Choice(initializer, f"a mask may hide the identity: {reason}")
+    if not entry.unit_axes:
         return choice
     fill = _fill(choice, entry)
     if fill is None or not vanishes(fill, entry.shape, entry.unit_axes):
         return choice
     return Choice(
         init.lecun(), f"a direction alone, as the model divides it by its norm: {choice.reason}"
+    )
+
+
+def _with_factor(choice: Choice, entry: Entry) -> Choice:
+    """The choice, and in its reason that the fill will be divided by the model's own factor."""
+    if not isinstance(entry, Kernel) or entry.factor == 1 or choice.initializer is None:
+        return choice
+    _, told = with_traced_axes(choice.initializer, entry)
+    if told is choice.initializer:
+        return choice
+    return choice._replace(
+        reason=f"{choice.reason}; over {entry.factor:.3g}, by which the model multiplies it"
     )
 
 
@@ -154,7 +180,10 @@ def _fill(choice: Choice, entry: Entry) -> Fill | None:
     if not isinstance(entry, Kernel):
         return fill_of(choice.initializer, entry.shape)
     view, told = with_traced_axes(choice.initializer, entry)
-    return fill_of(told, view)
+    fill = fill_of(told, view)
+    if told is choice.initializer or entry.factor == 1:
+        return fill
+    return Scaled(fill, 1 / entry.factor)
 
 
 def with_traced_axes(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import jax
 import numpy as np
 from jax import numpy as jnp
 
@@ -151,6 +152,28 @@ class Perturbed:
             else base.values(words, window)
         )
         return values + stepped("normal", self.noise, substream(words, 0), window)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Another fill times a number."""
+
+    base: Fill
+    scale: float
+
+    @property
+    def std(self) -> float | None:
+        return None if self.base.std is None else self.base.std * abs(self.scale)
+
+    @property
+    def in_parts(self) -> bool:
+        return self.base.in_parts
+
+    def values(self, words: Words, window: Window) -> Any:
+        values = self.base.values(words, window)
+        if is_traced(words[0]):  # or a compiler would fold the number into those before it
+            values = jax.lax.optimization_barrier(values)
+        return values * np.float32(self.scale)
 
 
 @dataclass(frozen=True)

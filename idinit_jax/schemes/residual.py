@@ -4,13 +4,13 @@ from idinit_jax.initializers import Initializer, gain, variance_scaling, zeros
 from idinit_jax.schemes.rules import (
     STANDARD_PARAMETERS,
     at_branch_end,
-    because,
     branch_of,
     ends_in,
     everywhere,
     linear_head,
     needs_branch_end,
     nonlinearity_of,
+    own_multiplier,
     scale_of,
     traced_he,
 )
@@ -47,6 +47,15 @@ def fixup_tail(kernel: Kernel, graph: ModelGraph) -> tuple[Initializer, str]:
     return zeros(), "last of a branch; it has no multiplier, insert_fixup puts one there"
 
 
+@rule
+def fixup_head(kernel: Kernel, graph: ModelGraph) -> tuple[Initializer | None, str]:
+    """Zero; He's where the model divides the output by its norm, which zero has none of."""
+    return traced_he(kernel, graph) if kernel.norm_follows else (zeros(), "classifier")
+
+
+fixup_multiplier = at_branch_end(scale_of(1.0, "Fixup's multiplier"), own_multiplier)
+
+
 register(
     Scheme(
         "fixup",
@@ -56,9 +65,9 @@ register(
             **everywhere(traced_he),
             "hidden": fixup_branch,
             "tail": fixup_tail,
-            "head": because(zeros(), "classifier"),
+            "head": fixup_head,
         },
-        {**STANDARD_PARAMETERS, "multiplier": scale_of(1.0, "Fixup's multiplier")},
+        {**STANDARD_PARAMETERS, "multiplier": fixup_multiplier},
     )
 )
 

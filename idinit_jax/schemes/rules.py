@@ -46,8 +46,10 @@ def scale_of(value: float, why: str) -> SchemeRule:
     """A rule that makes whatever scales the signal scale it by `value`."""
 
     @rule
-    def scale(parameter: Parameter, graph: ModelGraph) -> tuple[Initializer, str]:
+    def scale(parameter: Parameter, graph: ModelGraph) -> tuple[Initializer | None, str]:
         del graph
+        if parameter.bent:
+            return None, "scales through a function, so it keeps the model's own start"
         stored = (parameter.factor, parameter.offset) != (1.0, 0.0)
         note = f"; used as {parameter.factor:g} * stored + {parameter.offset:g}" if stored else ""
         return effective(value, parameter), why + note
@@ -123,6 +125,15 @@ def token(parameter: Parameter, graph: ModelGraph) -> tuple[Initializer | None, 
     return zeros(), "the token starts empty"
 
 
+@rule
+def bias(parameter: Parameter, graph: ModelGraph) -> tuple[Initializer, str]:
+    """Zero, or the constant that the model chose: a forget gate's 1, a rare class's prior."""
+    del graph
+    if parameter.start:
+        return constant(parameter.start), "a constant that the model chose"
+    return zeros(), "biases start at zero"
+
+
 def everywhere(
     kernels: SchemeRule | Initializer, head: SchemeRule | Initializer | None = None
 ) -> dict[str, SchemeRule | Initializer]:
@@ -137,11 +148,13 @@ def everywhere(
 
 linear_head = because(lecun(), "head: unit variance of the logits")
 
+own_multiplier = keep("a learned multiplier keeps the model's own start")
+
 STANDARD_PARAMETERS: dict[str, SchemeRule | Initializer] = {
     "norm_scale": scale_of(1.0, "norms start without effect"),
     "norm_bias": because(zeros(), "norms start without effect"),
-    "bias": because(zeros(), "biases start at zero"),
-    "multiplier": keep("a learned multiplier keeps the model's own start"),
+    "bias": bias,
+    "multiplier": own_multiplier,
     "kernel_scale": keep("the scale of a reparametrized kernel keeps the model's own start"),
     "position_embedding": because(normal(0.02), "positions start nearly alike"),
     "class_token": token,
