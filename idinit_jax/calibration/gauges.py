@@ -12,8 +12,10 @@ from idinit_jax.tracing.flatten import StraightLine, flatten
 from idinit_jax.tracing.graph import Kernel, ModelGraph, Parameter
 from idinit_jax.tracing.program import Site
 from idinit_jax.tracing.proportion import Proportion, proportions
+from idinit_jax.tracing.surroundings import in_while_loop
 
 Where = Callable[[Kernel], bool]
+_IN_WHILE = "it lies in a loop of unknown length"
 _HIDDEN = "the model uses it through arithmetic in which its scale is lost"
 
 
@@ -63,6 +65,8 @@ def kernel_gauges(graph: ModelGraph, where: Where) -> tuple[Gauge, ...]:
         leaf = leaves[kernel.path]
         if not where(kernel):
             return Gauge(kernel.path, leaf, kernel.shape, (), (), NOT_SELECTED)
+        if any(in_while_loop(graph.program, use.site) for use in kernel.uses):
+            return Gauge(kernel.path, leaf, kernel.shape, (), (), _IN_WHILE)
         held = [_proportion_at(nodes[use.site], found, leaf) for use in kernel.uses]
         by_layer = [
             meter(graph.program, use.site, one.scans, kernel.layers, use.layer)

@@ -80,8 +80,8 @@ def lsuv_calibrate(
 
     Raises:
         TypeError: a model of no known kind, or values that are no arrays.
-        ValueError: values that do not fit the model, settings out of range, or a kernel in a loop
-            of unknown length.
+        ValueError: values that do not fit the model, settings out of range, or a kernel inside a
+            `shard_map`.
 
     >>> import flax.linen as nn, jax
     >>> model = nn.Sequential([nn.Dense(64), nn.relu, nn.Dense(64), nn.relu, nn.Dense(10)])

@@ -84,7 +84,7 @@ def _kernel_readings(gauge: Gauge, seen: Sequence[Seen], limits: Limits) -> Iter
         return
     before, after = (one.kernels[gauge.path] for one in (seen[0], seen[-1]))
     scales = np.prod([one.gains.get(gauge.path, np.ones(gauge.layers)) for one in seen], axis=0)
-    notes = np.where(is_alive(after), "not within tolerance", "constant output")
+    notes = np.where(is_alive(after), "not within tolerance", "constant output").astype(object)
     notes[np.isnan(after.variance)] = "not run on this batch, or NaN"
     notes[limits.reached(after)] = ""
     for layer in range(gauge.layers):

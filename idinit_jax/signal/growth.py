@@ -40,10 +40,16 @@ class Growth(NamedTuple):
         """What the factor of the first half makes over all layers."""
         return _power(self.early_factor, self.layers)
 
+    @property
+    def is_even(self) -> bool:
+        """Whether both halves go the same way at about the same pace, so that it may go on."""
+        early, late = math.log(self.early_factor), math.log(self.factor)
+        return min(early / late, late / early) > 0.5 if early and late else early == late
+
     def __str__(self) -> str:
         if abs(math.log(self.factor)) * max(self.layers, 1) < math.log(2.0):
             return f"steady (x {self.factor:.3g} a layer)"
-        if self.layers < FEWEST_LAYERS:
+        if self.layers < FEWEST_LAYERS or not self.is_even:
             return f"x {self.ratio:.3g} in {self.layers} layer{'s' if self.layers > 1 else ''}"
         layers = abs(math.log(2.0) / math.log(self.factor))
         falls = self.factor < 1.0

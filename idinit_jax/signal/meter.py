@@ -234,7 +234,7 @@ def measure(
 
     Raises:
         TypeError: a model of no known kind, or one without a floating output.
-        ValueError: a kernel lies in a loop of unknown length.
+        ValueError: a kernel lies inside a `shard_map`.
 
     >>> import flax.linen as nn, jax, jax.numpy as jnp
     >>> model = nn.Sequential([nn.Dense(64), nn.relu, nn.Dense(64)])

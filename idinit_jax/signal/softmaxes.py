@@ -13,7 +13,9 @@ from idinit_jax.signal.statistics import Forward, is_nonfinite, is_zero, reduce_
 from idinit_jax.tracing.flatten import called_jaxpr, open_jaxpr
 from idinit_jax.tracing.program import Program, Site
 
-# Logits this far below the maximum are masked out.
+# Logits this far below the maximum have no weight: a mask of -100, say, if others have some.
+NEGLIGIBLE = -50.0
+# Logits this far below it are masked out in any case.
 MASKED = -1e3
 _SHAPE_ONLY = {"stop_gradient", "broadcast_in_dim", "reshape", "max", "convert_element_type"}
 
@@ -31,7 +33,8 @@ class Logits(NamedTuple):
 
     What counts is their standard deviation: where the logits of a row differ by many units, one of
     them takes all, and no gradient passes. The largest is left out so that a query which attends
-    to itself alone, as at an identity start, is not taken for that.
+    to itself alone, as at an identity start, is not taken for that. Those without any weight are
+    left out too, unless most rows hold nothing else.
 
     Attributes:
         mean, std: below the largest of their row.
@@ -51,7 +54,9 @@ class Logits(NamedTuple):
 def summarize_logits(shifted: jax.Array, axis: int) -> Logits:
     """Reduce logits less their row's maximum, as the exponential along `axis` gets them."""
     x = shifted.astype(jnp.float32)
-    counted = (x > MASKED) & (x < 0)
+    weighty = (x > NEGLIGIBLE) & (x < 0)
+    in_most_rows = jnp.mean(jnp.any(weighty, axis)) > 0.5
+    counted = jnp.where(in_most_rows, weighty, (x > MASKED) & (x < 0))
     held, weights = jnp.where(counted, x, 0.0), jnp.exp(x)
     terms = [counted.astype(jnp.float32), held, held * held, weights, weights * weights]
     flags = [is_zero(weights), is_nonfinite(weights)]

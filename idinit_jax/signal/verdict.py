@@ -260,7 +260,7 @@ def _dead(report: SignalReport, later: SignalReport) -> Iterator[Finding]:
     for row, after in zip(report.parameters, later.parameters, strict=True):
         limit = 1.0 if row.role == "embedding" else DEAD
         if row.kind == "kernel" and row.path not in idle and min(row.dead, after.dead) >= limit:
-            numbers = f"{after.dead:.3g} of the kernel has a gradient of exactly zero"
+            numbers = f"{after.dead:.0%} of its entries have a gradient of exactly zero"
             yield Finding("dead", row.name, numbers)
             return
 

@@ -193,3 +193,31 @@ def test_bfloat16_kernels_get_float32_scales() -> None:
     for name in params:
         assert halved[name].dtype == jnp.bfloat16
         np.testing.assert_array_equal(halved[name], full[name].astype(jnp.bfloat16))
+
+
+def settled(params: Params, x: jax.Array) -> jax.Array:
+    """Bai et al. 2019: a fixed point is searched, then left once more with a gradient."""
+    entered = x @ params["enter"]
+
+    def turn(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        return jnp.tanh(state[0] @ params["again"] + entered), state[1] + 1
+
+    start = (jnp.zeros_like(entered), jnp.asarray(0))
+    point, _ = jax.lax.while_loop(lambda state: state[1] < 9, turn, start)
+    point = jnp.tanh(jax.lax.stop_gradient(point) @ params["again"] + entered)
+    return point @ params["leave"]
+
+
+def test_a_kernel_in_a_loop_of_unknown_length_is_left_alone() -> None:
+    params = {"enter": normal(0, 4, 8), "again": normal(1, 8, 8), "leave": normal(2, 8, 3, std=5.0)}
+    values, report = lsuv_calibrate(settled, params, normal(3, 64, 4))
+    notes = {reading.path: reading.note for reading in report.kernels}
+    assert notes == {"enter": "", "again": "it lies in a loop of unknown length", "leave": ""}
+    np.testing.assert_array_equal(values["again"], params["again"])
+
+
+def test_what_is_not_a_number_is_told_in_full() -> None:
+    _, report = lsuv_calibrate(
+        lambda params, x: jnp.log(x) @ params["w"], {"w": normal(0, 4, 4)}, normal(1, 8, 4)
+    )
+    assert [reading.note for reading in report.kernels] == ["not run on this batch, or NaN"]

@@ -43,3 +43,9 @@ def test_nothing_is_made_of_nothing(values: list[float]) -> None:
 def test_two_layers_are_no_trend_to_extrapolate() -> None:
     assert str(signal.growth([1.0, 3.0])) == "x 3 in 1 layer"
     assert str(signal.growth([1.0, 3.0, 9.0])) == "x 9 in 2 layers"
+
+
+def test_a_jump_between_two_levels_is_not_extrapolated() -> None:
+    """The one small kernel at the end of a branch is no pace that deeper networks would keep."""
+    assert str(signal.growth([1.0, 1.0, 1.0, 1.0, 1e-3, 1e-6])) == "x 1e-06 in 5 layers"
+    assert str(signal.growth([1.0, 2.0, 3.0, 2.0, 1.0, 0.5])) == "x 0.5 in 5 layers"

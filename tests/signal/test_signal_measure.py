@@ -12,6 +12,7 @@ import idinit_jax
 from idinit_jax import signal
 from idinit_jax.models import cifar_resnet
 from idinit_jax.schemes import initialize
+from idinit_jax.signal.softmaxes import summarize_logits
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (16, 12))
@@ -212,3 +213,18 @@ def test_a_derivative_of_its_own_stays_whole() -> None:
     assert report["a"].backward.norm == pytest.approx(plain["a"].backward.norm, rel=1e-6)
     tripled = {row.path: row.gradient_norm for row in report.parameters}
     assert tripled["a"] == pytest.approx(3 * plain.parameters[0].gradient_norm, rel=1e-5)
+
+
+@pytest.mark.parametrize("masked", [-10.0, -100.0, -1e3, -1e9, -jnp.inf])
+def test_a_mask_of_any_size_saturates_no_softmax(masked: float) -> None:
+    logits = jax.random.normal(jax.random.key(0), (64, 16))
+    mask = jnp.where(jnp.tril(jnp.ones((64, 16))) > 0, 0.0, masked)
+    mask = mask.at[:, 0].set(0.0)
+    shifted = (logits + mask) - (logits + mask).max(-1, keepdims=True)
+    assert float(summarize_logits(shifted, -1).std) < 4.0
+
+
+def test_logits_without_any_weight_beside_the_largest_are_saturated() -> None:
+    logits = 500.0 * jax.random.normal(jax.random.key(0), (64, 16))
+    shifted = logits - logits.max(-1, keepdims=True)
+    assert float(summarize_logits(shifted, -1).std) > 100.0
