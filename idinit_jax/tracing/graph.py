@@ -33,6 +33,7 @@ class Use:
         reason: why that role, in a few words.
         depth: kernels on the longest path from the input before this use.
         branch: index into `ModelGraph.residuals` of the innermost sum whose branch it is on.
+        main: whether a way leads from it to the output that enters no branch of a block.
         nonlinearity: the activation that follows before any other kernel or sum, None if none.
         norm_follows: whether a normalization follows before any other kernel or sum.
         attention: which parts of an attention it computes; several when they are fused.
@@ -46,6 +47,7 @@ class Use:
     reason: str
     depth: int
     branch: int | None = None
+    main: bool = True
     nonlinearity: str | None = None
     norm_follows: bool = False
     attention: tuple[AttentionPart, ...] = ()
@@ -198,6 +200,7 @@ class ResidualSum:
         tails: paths of the last kernels of the branch.
         scales: paths of the parameters that scale the branch after its tails, last first.
         repeats: how often a loop runs this sum.
+        main: whether a way leads from it to the output that enters no branch of a block.
     """
 
     site: Site
@@ -207,6 +210,7 @@ class ResidualSum:
     tails: tuple[str, ...]
     scales: tuple[str, ...]
     repeats: int = 1
+    main: bool = True
 
 
 @dataclass(frozen=True)

@@ -257,12 +257,27 @@ class _Finder:
                 ends.update(here)
             inner = genuine.get(value)
             before = (
-                gates.carriers(self.line, self.flow, producer)
+                self.factors(candidate, producer)
                 if inner is None
                 else self.nested(inner, candidate)
             )
             stack.extend((read, scaled or bool(here)) for read in before)
         return _End(tuple(sorted(tails)), tuple(scales), tuple(ends))
+
+    def factors(self, candidate: _Candidate, producer: int) -> list[int]:
+        """What has to vanish for a value to do so: of a product of signals one factor is enough.
+
+        With two small factors neither would have a gradient; the one with more kernels counts.
+        """
+        carriers = gates.carriers(self.line, self.flow, producer)
+        if self.line.nodes[producer].operation not in gates.PRODUCTS or len(carriers) < 2:
+            return carriers
+        inside = [value for value in carriers if value in candidate.cone] or carriers
+        return [max(inside, key=lambda value: self.kernels_on(candidate, value))]
+
+    def kernels_on(self, candidate: _Candidate, value: int) -> int:
+        ways = candidate.cone.get(value)
+        return -1 if ways is None else ways.longest
 
     def escapes(self, candidate: _Candidate, tails: tuple[int, ...]) -> bool:
         """Whether the end of the branch is a signal elsewhere too, and so not free to vanish."""

@@ -8,6 +8,7 @@ from idinit_jax.tracing.contraction import LOOKUPS
 from idinit_jax.tracing.flatten import StraightLine
 from idinit_jax.tracing.flow import Flow
 from idinit_jax.tracing.graph import Role
+from idinit_jax.tracing.main_path import find_networks
 from idinit_jax.tracing.reach import reached
 from idinit_jax.tracing.residuals import Sum
 
@@ -64,7 +65,7 @@ def judge(
     tails = {use for one in sums for use in one.tails}
     branches = _innermost(sums, [one.branch for one in sums])
     shortcuts = _innermost(sums, [one.shortcut for one in sums])
-    networks = _spanning(sums)
+    networks = find_networks(sums)
     judgements = []
     for index, (use, position) in enumerate(
         zip(flow.contractions, _positions(line, flow), strict=True)
@@ -123,22 +124,6 @@ def _innermost(sums: Sequence[Sum], members: Sequence[Sequence[int]]) -> dict[in
             if held is None or len(sums[index].branch) < len(sums[held].branch):
                 owner[use] = index
     return owner
-
-
-def _spanning(sums: Sequence[Sum]) -> set[int]:
-    """Sums whose branch contains other residual sums: a network, rather than a block."""
-    branch_sets = [set(one.branch) for one in sums]
-    owners: dict[int, list[int]] = {}
-    for index, members in enumerate(branch_sets):
-        for use in members:
-            owners.setdefault(use, []).append(index)
-    return {
-        outer
-        for index, one in enumerate(sums)
-        if one.branch
-        for outer in owners.get(one.branch[0], ())
-        if outer != index and branch_sets[index] < branch_sets[outer]
-    }
 
 
 def _positions(line: StraightLine, flow: Flow) -> list[Position]:

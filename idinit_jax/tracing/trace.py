@@ -16,6 +16,7 @@ from idinit_jax.tracing.flatten import StraightLine, flatten
 from idinit_jax.tracing.flow import Flow, analyse
 from idinit_jax.tracing.frameworks import Model, is_array, take_apart
 from idinit_jax.tracing.graph import Kernel, ModelGraph, ResidualSum, Role, Use
+from idinit_jax.tracing.main_path import past_branches
 from idinit_jax.tracing.members import with_members
 from idinit_jax.tracing.nonlinearity import following
 from idinit_jax.tracing.others import describe_others
@@ -67,11 +68,12 @@ def read_graph(program: Program) -> ModelGraph:
     line = flatten(program)
     flow, sums, parts = _analyse(line)
     judgements = judge(line, flow, sums, parts)
-    kernels = _kernels(program, line, flow, judgements, parts)
+    main = past_branches(line, sums)
+    kernels = _kernels(program, line, flow, judgements, parts, main)
     return ModelGraph(
         kernels,
         describe_others(program, line, flow, sums, judgements, {one.path for one in kernels}),
-        tuple(_residual(program, line, flow, one) for one in sums),
+        tuple(_residual(program, line, flow, one, main) for one in sums),
         program,
     )
 
@@ -137,13 +139,15 @@ def _kernels(
     flow: Flow,
     judgements: Sequence[Judgement],
     parts: Parts,
+    main: Sequence[bool],
 ) -> tuple[Kernel, ...]:
     uses: dict[int, list[tuple[int, Share]]] = {}
     for index, contraction in enumerate(flow.contractions):
         for share in contraction.shares:
             uses.setdefault(share.param, []).append((index, share))
     return tuple(
-        _kernel(program, line, flow, judgements, parts, param, held) for param, held in uses.items()
+        _kernel(program, line, flow, judgements, parts, main, param, held)
+        for param, held in uses.items()
     )
 
 
@@ -153,6 +157,7 @@ def _kernel(
     flow: Flow,
     judgements: Sequence[Judgement],
     parts: Parts,
+    main: Sequence[bool],
     param: int,
     held: list[tuple[int, Share]],
 ) -> Kernel:
@@ -165,7 +170,7 @@ def _kernel(
     readable = axes is not None
     axes = axes or axes_of.assumed_axes(leaf.shape)
     uses = tuple(
-        _use(line, flow, index, judgements[index], parts, axes_of.layer_index(axes, share))
+        _use(line, flow, index, judgements[index], parts, main, axes_of.layer_index(axes, share))
         for index, share in held
     )
     _agree_across_branches(program.paths[param], uses, line)
@@ -201,6 +206,7 @@ def _use(
     index: int,
     judgement: Judgement,
     parts: Parts,
+    main: Sequence[bool],
     layer: int | None,
 ) -> Use:
     node = line.nodes[flow.contractions[index].node]
@@ -211,6 +217,7 @@ def _use(
         judgement.reason,
         judgement.depth,
         judgement.branch,
+        main[flow.contractions[index].output],
         following(flow.activations.get(index, ())),
         index in flow.normalized,
         parts.get(index, ()),
@@ -264,7 +271,9 @@ def _layer_roles(axes: axes_of.Axes, uses: Sequence[Use], judgement: Judgement) 
     return (judgement.first_turn, *middle, judgement.last_turn)
 
 
-def _residual(program: Program, line: StraightLine, flow: Flow, one: Sum) -> ResidualSum:
+def _residual(
+    program: Program, line: StraightLine, flow: Flow, one: Sum, main: Sequence[bool]
+) -> ResidualSum:
     def paths(contractions: Sequence[int]) -> tuple[str, ...]:
         shares = [share for index in contractions for share in flow.contractions[index].shares]
         return tuple(dict.fromkeys(program.paths[share.param] for share in shares))
@@ -278,6 +287,7 @@ def _residual(program: Program, line: StraightLine, flow: Flow, one: Sum) -> Res
         paths(one.tails),
         tuple(program.paths[param] for param in one.scales),
         max(node.repeats, _layers_turned(flow, one.branch)),
+        main[node.outputs[0]],
     )
 
 

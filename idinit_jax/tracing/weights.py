@@ -5,7 +5,7 @@ from collections.abc import Container, Sequence
 from idinit_jax.tracing import affine, choices, contraction, lineage, numbers, operations
 from idinit_jax.tracing.flatten import Node, StraightLine
 from idinit_jax.tracing.lineage import Lineage
-from idinit_jax.tracing.reach import carries_signal
+from idinit_jax.tracing.reach import carries_signal, reached
 from idinit_jax.tracing.traits import Trait
 
 Lineages = tuple[Lineage, ...]
@@ -98,10 +98,24 @@ class Weights:
             value
             for value, held in zip(node.inputs, operands, strict=True)
             if not held
-            and not self.is_state[value]
             and value not in self.line.constants
             and carries_signal(self.line.dtypes[value])
+            and not (self.is_state[value] and self.measures(node, operands))
         }
+
+    def measures(self, node: Node, operands: Sequence[Lineages]) -> bool:
+        """Whether a product with the model's state only measures the kernel that it then scales.
+
+        Spectral normalization divides a kernel by its norm along vectors that are state.
+        """
+        measured = reached(self.line, node.outputs)
+        learned = {self.line.params[single.param] for held in operands for single in held}
+        apart = reached(self.line, learned, node.outputs)
+        return any(
+            any(measured[value] for value in other.inputs)
+            and any(apart[value] and not measured[value] for value in other.inputs)
+            for other in self.line.nodes
+        )
 
     def propagate_constant(self, node: Node, known: Sequence[float | None]) -> None:
         number = numbers.folded(node.operation, node.params, known)

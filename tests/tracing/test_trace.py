@@ -3,6 +3,7 @@
 import doctest
 import importlib
 
+import equinox as eqx
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -172,3 +173,9 @@ def test_records_of_a_loop_of_unknown_length_are_those_of_its_last_turn():
     params, x = {"w": jnp.asarray(2.0)}, (jnp.asarray(1.0),)
     _, records = jax.jit(lambda: evaluate(graph.program, params, {}, x, {site: hook}))()
     assert float(records[site]) == 8.0
+
+
+def test_an_equinox_batch_norm_is_told_how_to_be_given():
+    norm, state = eqx.nn.make_with_state(eqx.nn.BatchNorm)(4, "batch", mode="batch")
+    with pytest.raises(TypeError, match="give the function that maps it"):
+        trace(norm, jnp.ones(4), state)

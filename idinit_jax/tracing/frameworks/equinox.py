@@ -10,6 +10,13 @@ import jax.numpy as jnp
 from idinit_jax.tracing.frameworks.arrays import PyTree, abstract, combine, is_array, partition
 from idinit_jax.tracing.frameworks.model import Model, own_values
 
+_MAPPED_BY_HAND = (
+    "the Equinox module reads the name of a mapped axis, as a batch norm does: give the function"
+    " that maps it, with the module as its parameter tree, for example (lambda module, x, state:"
+    ' jax.vmap(module, axis_name="batch", in_axes=(0, None), out_axes=(0, None))(x, state),'
+    " module, x, state)"
+)
+
 
 def is_equinox(model: Any) -> bool:
     equinox = sys.modules.get("equinox")
@@ -57,7 +64,9 @@ def _batched_if_needed(
     except Exception as one_example:
         try:
             _abstract_call(apply_batch, params, state, inputs)
-        except Exception:
+        except Exception as batch:
+            if "unbound axis name" in f"{one_example}{batch}":
+                raise TypeError(_MAPPED_BY_HAND) from one_example
             raise one_example  # noqa: B904 the other error is part of the story
         return apply_batch
     return apply_one

@@ -18,8 +18,9 @@ def is_haiku(model: Any) -> bool:
 
 
 def adapt_haiku(transformed: Any, inputs: tuple, call_kwargs: dict) -> Model:
+    given, static = partition(inputs)
     inputs = abstract(inputs)
-    dynamic, static = partition(inputs)
+    dynamic = abstract(given)
     stateful = hasattr(transformed, "_fields") and "WithState" in type(transformed).__name__
 
     @jax.jit  # traced once, for the shapes here and for `own` later
@@ -43,7 +44,17 @@ def adapt_haiku(transformed: Any, inputs: tuple, call_kwargs: dict) -> Model:
         return values if stateful else (values, {})
 
     def own(key: jax.Array) -> tuple[PyTree, PyTree]:
-        return init(key, [jnp.zeros(leaf.shape, leaf.dtype) for leaf in dynamic])
+        # Haiku's batch norm starts its averages from the data.
+        return init(key, [_values(leaf, key) for leaf in given])
 
     params, state = jax.eval_shape(init, jax.random.key(0), dynamic)
     return Model("haiku", apply, params, state, inputs, own, join, split)
+
+
+def _values(leaf: Any, key: jax.Array) -> Any:
+    """A sample input; where only its shape is known, noise for reals and zeros for the rest."""
+    if not isinstance(leaf, jax.ShapeDtypeStruct):
+        return leaf
+    if jnp.issubdtype(leaf.dtype, jnp.floating):
+        return jax.random.normal(key, leaf.shape, leaf.dtype)
+    return jnp.zeros(leaf.shape, leaf.dtype)

@@ -245,3 +245,37 @@ def nnx_low_rank_adaptation():
         },
         1,
     )
+
+
+class PositionBias(nnx.Module):
+    """Liu et al. 2022 (Swin V2): a small network on a table of distances that is no parameter."""
+
+    def __init__(self, rngs):
+        distances = jnp.arange(5)[:, None] - jnp.arange(5)[None]
+        self.table = nnx.Variable(distances[..., None] / 5)
+        self.first = nnx.Linear(1, 16, rngs=rngs)
+        self.second = nnx.Linear(16, 1, use_bias=False, rngs=rngs)
+        self.qkv = nnx.Linear(8, 24, rngs=rngs)
+        self.out = nnx.Linear(8, 8, rngs=rngs)
+
+    def __call__(self, x):
+        query, key, value = jnp.split(self.qkv(x), 3, -1)
+        bias = self.second(nnx.relu(self.first(self.table[...])))[..., 0]
+        logits = query @ jnp.swapaxes(key, -1, -2) / 8**0.5 + bias
+        return x + self.out(jax.nn.softmax(logits) @ value)
+
+
+@entry
+def nnx_network_on_a_table_of_its_state():
+    return Entry(
+        _abstract(PositionBias),
+        (shape(2, 5, 8),),
+        {
+            "qkv/kernel": "hidden io @query,key,value",
+            "first/kernel": "hidden io >relu",
+            "second/kernel": "hidden io",
+            "out/kernel": "tail io @output",
+            "*/bias": "bias",
+        },
+        1,
+    )

@@ -262,3 +262,22 @@ def global_response_normalization():
         "w_out": "head io",
     }
     return Entry(apply, (shapes(params | {"w_out": (8, 3)}), shape(2, 5, 3)), expected, 1)
+
+
+@entry
+def branch_that_ends_in_a_product_of_signals():
+    """Of two factors one has to vanish; if both did, neither would have a gradient."""
+
+    def apply(params, x):
+        x = x @ params["w_in"]
+        x = x + (jax.nn.relu(x @ params["h"]) @ params["a"]) * (x @ params["b"])
+        return x @ params["w_out"]
+
+    params = {"w_in": (8, 6), "h": (6, 9), "a": (9, 6), "b": (6, 6), "w_out": (6, 3)}
+    expected = {
+        "w_in": "stem io",
+        "[hb]": "hidden io",
+        "a": "tail io",
+        "w_out": "head io",
+    }
+    return Entry(apply, (shapes(params), X), expected, 1)
