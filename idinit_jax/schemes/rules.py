@@ -38,8 +38,11 @@ def nonlinearity_of(kernel: Kernel) -> tuple[str, str]:
 
 
 def effective(value: float, parameter: Parameter) -> Initializer:
-    """The constant that makes `factor * stored + offset` equal `value`."""
-    return constant((value - parameter.offset) / parameter.factor)
+    """The constant that makes `factor * stored + offset` equal `value`, times the factor's size.
+
+    A constant factor belongs to the architecture: `(1 + scale) / 8` starts at an eighth.
+    """
+    return constant((value * abs(parameter.factor) - parameter.offset) / parameter.factor)
 
 
 def scale_of(value: float, why: str) -> SchemeRule:

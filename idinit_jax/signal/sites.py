@@ -38,7 +38,8 @@ class Place(NamedTuple):
         site: the equation.
         loops: scans around it, outermost first.
         features: axes of the output that hold features.
-        trunk: whether it lies on the main path: on no branch and on no shortcut.
+        trunk: whether it lies on the main path: on no branch and on no shortcut, and not on a way
+            that enters branches alone.
         size: entries of the output, in one turn.
         kernel: the kernel, None for a sum.
         use: its use here, None for a sum.
@@ -182,7 +183,7 @@ def _use_place(graph: ModelGraph, kernel: Kernel, index: int) -> Place:
     use = kernel.uses[index]
     path = kernel.path or "kernel"
     name = path if index == 0 else f"{path}#{index + 1}"
-    trunk = use.branch is None and use.role != "shortcut"
+    trunk = use.main and use.branch is None and use.role != "shortcut"
     eqn = equation_at(graph.program, use.site)
     site = whole_derivative(graph.program, use.site)
     loops = loops_around(graph.program, site)
@@ -207,7 +208,9 @@ def _sum_places(graph: ModelGraph) -> list[Place]:
         features = _sum_features(graph, residual)
         size = _size(equation_at(graph.program, residual.site))
         places.append(
-            Place(name, "sum", residual.site, loops, features, True, size, residual=residual)
+            Place(
+                name, "sum", residual.site, loops, features, residual.main, size, residual=residual
+            )
         )
     return places
 

@@ -149,9 +149,12 @@ def test_a_gate_that_can_be_closed_is_closed(gate):
     np.testing.assert_allclose(gated(gate)(made, x), closed, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("used_as", [jnp.exp, lambda a: 1 - a])
+@pytest.mark.parametrize(
+    ("used_as", "effect"),
+    [(jnp.exp, 1), (lambda a: 1 - a, 1), (lambda a: 1 + a, 1), (lambda a: (1 + a) / 8, 1 / 8)],
+)
 @pytest.mark.usefixtures("lenient")
-def test_a_norms_scale_is_one_in_effect(used_as):
+def test_a_norms_scale_is_one_in_effect_times_the_models_own_factor(used_as, effect):
     def apply(params, x):
         x = x @ params["in"]
         x = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-6)
@@ -159,7 +162,7 @@ def test_a_norms_scale_is_one_in_effect(used_as):
 
     params = {"in": jnp.zeros((8, 8)), "scale": jnp.zeros(8), "out": jnp.zeros((8, 3))}
     made = initialize(apply, KEY, params, jnp.ones((2, 8)), scheme="he")
-    np.testing.assert_allclose(used_as(made["scale"]), 1.0)
+    np.testing.assert_allclose(used_as(made["scale"]), effect)
 
 
 @pytest.mark.usefixtures("lenient")

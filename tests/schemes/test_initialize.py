@@ -157,12 +157,40 @@ def test_equinox_gets_a_new_model():
     assert not jnp.any(made.bias)
 
 
+@pytest.fixture
+def lenient():
+    """The promotion that Haiku's batch norm is written for."""
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        yield
+
+
 def test_haiku_gets_what_init_returns():
     transformed = hk.transform(lambda x: hk.nets.MLP([8, 4])(x))
     made = initialize(transformed, KEY, X, scheme="he")
     expected = transformed.init(KEY, X)
     assert jax.tree.map(jnp.shape, made) == jax.tree.map(jnp.shape, expected)
     assert made["mlp/~/linear_0"]["w"].std() > 0
+
+
+@pytest.mark.usefixtures("lenient")
+def test_haiku_averages_are_those_of_the_data():
+    """Haiku's batch norm starts its averages from the batch; zeros would divide by nothing."""
+
+    def net(x, train):
+        return hk.BatchNorm(True, True, 0.9)(hk.Linear(4)(x), is_training=train)
+
+    transformed = hk.transform_with_state(net)
+    x = 3 * jax.random.normal(KEY, (64, 8))
+    _, expected = transformed.init(KEY, x, True)
+    _, state = initialize(transformed, KEY, x, True, scheme="he")
+    np.testing.assert_allclose(
+        state["batch_norm/~/var_ema"]["average"],
+        expected["batch_norm/~/var_ema"]["average"],
+        rtol=1e-5,
+    )
+    shapes = jax.ShapeDtypeStruct(x.shape, x.dtype)
+    _, state = initialize(transformed, KEY, shapes, True, scheme="he")
+    assert (state["batch_norm/~/var_ema"]["average"] > 0.01).all()
 
 
 def dense(params, x):

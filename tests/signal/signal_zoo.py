@@ -335,6 +335,25 @@ def orthogonal(depth: int, gain: float = 1.0) -> jax.Array:
     return initializer(jax.random.key(5), (depth, WIDTH, WIDTH))
 
 
+def conditioned(depth: int) -> Network:
+    """A condition that enters the branches alone, whose tails are next to nothing."""
+    names = [f"{name}{layer}" for layer in range(depth) for name in ("c", "a", "k", "t")]
+    params = dict.fromkeys(names, jnp.zeros((WIDTH, WIDTH))) | {"head": jnp.zeros((WIDTH, 3))}
+    inputs = (batch(BATCH, WIDTH), batch(BATCH, WIDTH, seed=8))
+    values = initialize(conditioned_chain, jax.random.key(1), params, *inputs)
+    return Network(conditioned_chain, values, inputs, {})
+
+
+def conditioned_chain(params: Any, x: jax.Array, condition: jax.Array) -> jax.Array:
+    depth = sum(name.startswith("c") for name in params)
+    for layer in range(depth):
+        condition = jnp.tanh(condition @ params[f"c{layer}"])
+    for layer in range(depth):
+        entered = x @ params[f"a{layer}"] + condition @ params[f"k{layer}"]
+        x = x + relu(entered) @ params[f"t{layer}"]
+    return x @ params["head"]
+
+
 # name -> (network, the problem that has to be named)
 BROKEN: dict[str, tuple[Callable[[], Network], str]] = {
     "dense layers of std 1": (lambda: chain(relu, kernels(1.0, 6)), "exploding"),
@@ -396,6 +415,7 @@ HEALTHY: dict[str, Callable[[], Network]] = {
     "norms after sums, small embeddings": lambda: post_norm(6),
     "recurrent through 20 steps": lambda: recurrent(20),
     "branch of a conditional not taken": conditional,
+    "condition that enters branches alone": lambda: conditioned(4),
     "hourglass with skips": lambda: hourglass(3),
     "ReLU in bfloat16": lambda: rounded(chain(relu, kernels(HE, 6))),
     "ViT": lambda: linen(
