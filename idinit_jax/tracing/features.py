@@ -7,6 +7,8 @@ from idinit_jax.tracing.contraction import dot_general_dims
 from idinit_jax.tracing.flatten import Node
 
 Features = frozenset[int] | None
+# The operand of a scatter that is not its target and not its indices.
+_UPDATES = 2
 
 
 def moved(
@@ -62,11 +64,13 @@ def kept_dims(node: Node, side: int, ranks: Sequence[int]) -> dict[int, int]:
             return dict(zip(_without(range(ranks[0]), gone), numbers.offset_dims, strict=True))
         case "cumsum":
             return {axis: axis for axis in range(ranks[0])}
-        case _:  # a scatter, of which the last operand holds the updates
+        case "scatter" | "scatter-add" | "scatter-max" | "scatter-min" if side == _UPDATES:
             numbers = params["dimension_numbers"]
             gone = (*numbers.inserted_window_dims, *numbers.operand_batching_dims)
             places = _without(range(ranks[0]), gone)
-            return dict(zip(numbers.update_window_dims, places, strict=True)) if side == 2 else {}
+            return dict(zip(numbers.update_window_dims, places, strict=True))
+        case _:
+            return {}
 
 
 def _without(axes: Iterable[int], gone: Container[int]) -> list[int]:

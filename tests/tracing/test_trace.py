@@ -179,3 +179,29 @@ def test_an_equinox_batch_norm_is_told_how_to_be_given():
     norm, state = eqx.nn.make_with_state(eqx.nn.BatchNorm)(4, "batch", mode="batch")
     with pytest.raises(TypeError, match="give the function that maps it"):
         trace(norm, jnp.ones(4), state)
+
+
+CONSTANT = jnp.ones((2, 8, 4))
+REARRANGED = {
+    "ragged product": lambda x: jax.lax.ragged_dot(x, CONSTANT, jnp.asarray([3, 2])),
+    "rows put elsewhere": lambda x: x.at[jnp.asarray([0, 2])].set(x[jnp.asarray([1, 3])]),
+    "entries of each row": lambda x: jnp.take_along_axis(x, jnp.zeros((5, 4), int), 1),
+    "running product, sorted": lambda x: jnp.sort(jnp.cumprod(x, 1), -1),
+    "patches": lambda x: jax.lax.conv_general_dilated_patches(x[:, :, None], (3,), (1,), "SAME"),
+}
+
+
+@pytest.mark.parametrize("name", REARRANGED)
+def test_nothing_between_two_kernels_stops_the_trace(name):
+    def apply(params, x):
+        x = REARRANGED[name](x @ params["a"])
+        return x @ params["b"]
+
+    x = jnp.ones((5, 6))
+    out = jax.eval_shape(lambda x: REARRANGED[name](x @ jnp.ones((6, 8))), x)
+    params = {"a": shape(6, 8), "b": shape(out.shape[-1], 3)}
+    graph = trace(apply, params, x)
+    assert [(kernel.path, kernel.role) for kernel in graph.kernels] == [
+        ("a", "stem"),
+        ("b", "head"),
+    ]
