@@ -6,7 +6,7 @@ convolutions so), or multiplied by the signal and then summed, which is a contra
 
 from typing import NamedTuple
 
-from idinit_jax.tracing import lineage, operations
+from idinit_jax.tracing import movement, operations
 from idinit_jax.tracing.contraction import Consumption, WeightDims
 from idinit_jax.tracing.flatten import Node, StraightLine
 from idinit_jax.tracing.lineage import Lineage
@@ -85,7 +85,7 @@ def _through(
 ) -> tuple[Lineage, ...]:
     shapes = line.shapes[value], line.shapes[node.outputs[0]]
     return tuple(
-        lineage.through(node.operation, node.params, single, *shapes) for single in lineages
+        movement.through(node.operation, node.params, single, *shapes) for single in lineages
     )
 
 

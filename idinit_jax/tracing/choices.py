@@ -8,7 +8,7 @@ single number that is looked up and then only added or multiplied is a bias or a
 import math
 from collections.abc import Iterator, Sequence
 
-from idinit_jax.tracing import contraction, lineage, operations
+from idinit_jax.tracing import contraction, lineage, movement, operations
 from idinit_jax.tracing.flatten import Node, StraightLine, readers
 from idinit_jax.tracing.lineage import Lineage
 
@@ -99,7 +99,7 @@ class _Finder:
                     continue
                 for output in reader.outputs:
                     shapes = self.line.shapes[way[-1]], self.line.shapes[output]
-                    moved = lineage.through(reader.operation, reader.params, held, *shapes)
+                    moved = movement.through(reader.operation, reader.params, held, *shapes)
                     stack.append((moved, [*way, output]))
 
     def source(self, index: int) -> int:

@@ -6,12 +6,13 @@ kernels lie before it, and what a reader would call it (normalized, saturating, 
 
 from typing import NamedTuple
 
-from idinit_jax.tracing import blends, features, flatten, nonlinearity, operations
+from idinit_jax.tracing import blends, flatten, operations
 from idinit_jax.tracing import contraction as contractions
 from idinit_jax.tracing.blends import Blend
 from idinit_jax.tracing.contraction import Consumption, Contraction
 from idinit_jax.tracing.flatten import Node, StraightLine, readers
 from idinit_jax.tracing.lineage import Lineage
+from idinit_jax.tracing.outputs import Outputs
 from idinit_jax.tracing.reach import data_reach, is_bool, is_real
 from idinit_jax.tracing.traits import Trait, continuous, main_operand, normalizes, traits_of
 from idinit_jax.tracing.weights import Weights
@@ -90,19 +91,13 @@ class _Analysis:
         self.weights = Weights(line, self.traits, chosen, signals)
         self.lineages = self.weights.lineages
         self.readers = readers(line)
-        self.origins: list[tuple[int, ...]] = [()] * count
-        self.features: list[frozenset[int] | None] = [None] * count
-        self.has_kernels = [False] * count
-        self.arguments = list(range(count))
-        self.functions: list[tuple[str, ...]] = [()] * count
+        self.outputs = Outputs(line, self.traits)
         self.blends: dict[int, Blend] = {}
         self.carried_scales: dict[int, tuple[int, ...]] = {}
         self.contractions: list[Contraction] = []
         self.by_node: dict[int, int] = {}
         self.effects: list[Effect] = []
         self.scales: dict[int, tuple[int, ...]] = {}
-        self.activations: dict[int, list[str]] = {}
-        self.normalized: set[int] = set()
 
     def run(self) -> Flow:
         for index, node in enumerate(self.line.nodes):
@@ -117,13 +112,13 @@ class _Analysis:
             [self.signal_inputs(node) for node in self.line.nodes],
             self.sources,
             self.traits,
-            self.origins,
+            self.outputs.origins,
             self.contractions,
             self.by_node,
             self.effects,
             self.scales,
-            self.activations,
-            self.normalized,
+            self.outputs.activations,
+            self.outputs.normalized,
             self.weights.signals,
         )
 
@@ -147,9 +142,8 @@ class _Analysis:
         sources = 0
         for value in data:
             sources |= self.sources[value]
-        learned = any(self.has_kernels[value] for value in data)
         for value in node.outputs:
-            self.sources[value], self.has_kernels[value] = sources, learned
+            self.sources[value] = sources
         weighted = [value for value in node.inputs if self.lineages[value]]
         if data and weighted and self.contracts(index, node, data, weighted):
             return
@@ -164,8 +158,10 @@ class _Analysis:
             described |= self.scaled_before(node, data)
         for value in node.outputs:
             self.traits[value] = described | self.discreteness(data, value)
-        self.follow(index, node, data)
-        self.follow_argument(node, data, weighted)
+        if self.outputs.follow(node, data, self.signal_inputs(node)):
+            self.carry_scales(index, node, data)
+        if not weighted:
+            self.outputs.follow_argument(node, data)
         self.blend(node, data, weighted)
 
     def described(self, node: Node, data: list[int], weighted: list[int]) -> Trait:
@@ -230,7 +226,7 @@ class _Analysis:
             self.weights.signals |= learned
         else:
             only = len(self.readers[value]) == 1
-            how = blends.summed(node, blend, self.features[blend.signal], only)
+            how = blends.summed(node, blend, self.outputs.features[blend.signal], only)
             signal = blend.signal
         if how is None or not (self.is_data[signal] or self.lineages[signal]):
             return False
@@ -266,9 +262,8 @@ class _Analysis:
                 attended,
             )
         )
-        self.by_node[index], self.origins[output] = use, (use,)
-        self.has_kernels[output] = True
-        self.features[output] = how.features
+        self.by_node[index] = use
+        self.outputs.produce(use, output, how.features)
 
     def blend(self, node: Node, data: list[int], weighted: list[int]) -> None:
         """Remember a parameter that may turn out to be a kernel once it is contracted."""
@@ -288,6 +283,7 @@ class _Analysis:
     def meet(self, index: int, node: Node, data: list[int], weight: int) -> None:
         """A parameter enters the signal by arithmetic, concatenation or selection."""
         partner = continuous(data, self.traits)[0] if data else weight
+        origins = self.outputs.origins[partner]
         how = _MEETINGS.get(node.operation, node.operation)
         for single in self.lineages[weight]:
             self.effects.append(
@@ -296,8 +292,8 @@ class _Analysis:
                     single,
                     how,
                     self.traits[partner] | (self.traits[weight] & Trait.STATISTIC),
-                    self.features[partner],
-                    self.origins[partner][0] if len(self.origins[partner]) == 1 else None,
+                    self.outputs.features[partner],
+                    origins[0] if len(origins) == 1 else None,
                 )
             )
         if how == "mul":
@@ -309,84 +305,6 @@ class _Analysis:
             self.scales[index] = self.scales.get(index, ()) + params
             if self.traits[partner] & Trait.STATISTIC:
                 self.carried_scales[node.outputs[0]] = params
-
-    def follow(self, index: int, node: Node, data: list[int]) -> None:
-        """Carry on from which contraction the value comes, and note what acts on it."""
-        main = (
-            data[0] if len(data) == 1 else main_operand(node, data, self.traits, self.line.shapes)
-        )
-        if node.operation in operations.PASSING:
-            self.follow_past_positions(node)
-            return
-        beside = data if node.operation == "concatenate" else [main] if main is not None else []
-        if not beside:
-            return
-        output = node.outputs[0]
-        origins = tuple(dict.fromkeys(origin for value in beside for origin in self.origins[value]))
-        if node.operation in operations.ARITHMETIC or node.operation in operations.REARRANGEMENTS:
-            before = self.line.shapes[beside[0]]
-            moved = features.moved(node, self.features[beside[0]], before, self.line.shapes[output])
-            for value in node.outputs:
-                self.origins[value], self.features[value] = origins, moved
-            self.carry_scales(index, node, data)
-            if Trait.NORMALIZED in self.traits[output]:
-                self.normalized.update(origins)
-        elif node.operation in operations.POOLING:
-            self.origins[output], self.features[output] = origins, self.features[beside[0]]
-        elif node.operation in nonlinearity.ACTIVATIONS:
-            self.activate(origins, (self.named(node),))
-            if self.line.shapes[output] == self.line.shapes[beside[0]]:
-                self.features[output] = self.features[beside[0]]
-
-    def follow_past_positions(self, node: Node) -> None:
-        """A sum over positions keeps what a kernel produced, if nothing but numbers weigh it."""
-        signals = self.signal_inputs(node)
-        learned = [value for value in signals if self.has_kernels[value]]
-        if len(learned or signals) != 1:
-            return
-        (value,), output = learned or signals, node.outputs[0]
-        ranks = [len(self.line.shapes[read]) for read in node.inputs]
-        side = node.inputs.index(value)
-        self.features[output] = features.passed(node, side, self.features[value], ranks)
-        if self.features[output] is not None:
-            self.origins[output] = self.origins[value]
-
-    def follow_argument(self, node: Node, data: list[int], weighted: list[int]) -> None:
-        """Remember of what a value is a function of one variable, entry by entry.
-
-        The product of x with a bounded function of x is an activation too: x sigmoid(x).
-        """
-        arguments = {self.arguments[value] for value in data}
-        output = node.outputs[0]
-        shapes = self.line.shapes
-        if weighted or len(arguments) != 1 or node.operation not in operations.ENTRYWISE:
-            return
-        if any(shapes[value] != shapes[output] for value in data):
-            return
-        self.arguments[output] = arguments.pop()
-        applied = [name for value in data for name in self.functions[value]]
-        if node.operation in nonlinearity.ACTIVATIONS:
-            applied.append(self.named(node))
-        self.functions[output] = tuple(dict.fromkeys(applied))
-        linear = [value for value in data if self.origins[value]]
-        if node.operation in ("mul", "div") and len(data) == 2 and len(linear) == 1:
-            gate = data[1 - data.index(linear[0])]
-            marks = (*self.functions[gate], nonlinearity.GATED)
-            self.activate(self.origins[linear[0]], marks)
-
-    def activate(self, origins: tuple[int, ...], names: tuple[str, ...]) -> None:
-        for origin in origins:
-            self.activations.setdefault(origin, []).extend(names)
-
-    def named(self, node: Node) -> str:
-        """What to call an operation: a power by its exponent, a bound other than zero a clip."""
-        name = str(node.params["name"]) if node.operation == "nonlinearity" else node.operation
-        if name == "integer_pow":
-            return f"{name}{node.params['y']}"
-        bounds = [self.line.constants.get(value) for value in node.inputs]
-        if name in ("max", "min") and any(bounds):
-            return nonlinearity.CLIPPED
-        return name
 
     def carry_scales(self, index: int, node: Node, data: list[int]) -> None:
         """A norm multiplies its scale into the statistic first, the signal after."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Sequence
 
-from idinit_jax.tracing import affine, choices, contraction, lineage, numbers, operations
+from idinit_jax.tracing import affine, choices, contraction, lineage, movement, numbers, operations
 from idinit_jax.tracing.flatten import Node, StraightLine
 from idinit_jax.tracing.lineage import Lineage
 from idinit_jax.tracing.reach import carries_signal, reached
@@ -68,8 +68,8 @@ class Weights:
         picks = node.operation in choices.LOOKUPS and node.outputs[0] in self.chosen
         position = known[-1] if len(known) > 1 else None
         found = (
-            lineage.through(
-                lineage.CHOOSE if picks else node.operation,
+            movement.through(
+                movement.CHOOSE if picks else node.operation,
                 node.params,
                 single,
                 shapes[value],
@@ -88,7 +88,7 @@ class Weights:
         if index == 0:
             return found
         shape = self.line.shapes[node.outputs[index]]
-        return tuple(lineage.through("split", {}, single, shape, shape) for single in found)
+        return tuple(movement.through("split", {}, single, shape, shape) for single in found)
 
     def constant_signals(self, node: Node, operands: Sequence[Lineages]) -> set[int]:
         """Tables that a kernel consumes like a signal, such as sines of the position."""
