@@ -129,9 +129,11 @@ def token(parameter: Parameter, graph: ModelGraph) -> tuple[Initializer | None, 
 
 
 @rule
-def bias(parameter: Parameter, graph: ModelGraph) -> tuple[Initializer, str]:
-    """Zero, or the constant that the model chose: a forget gate's 1, a rare class's prior."""
+def bias(parameter: Parameter, graph: ModelGraph) -> tuple[Initializer | None, str]:
+    """Zero, or what the model chose: a forget gate's 1, a detector's prior, rates."""
     del graph
+    if parameter.designed:
+        return None, "uneven where the model's other biases are not: its own start"
     if parameter.start:
         return constant(parameter.start), "a constant that the model chose"
     return zeros(), "biases start at zero"

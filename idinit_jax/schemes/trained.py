@@ -1,5 +1,6 @@
 """Whether the values that a model holds look as if someone had trained them."""
 
+import math
 from typing import Any
 
 import jax
@@ -27,7 +28,7 @@ def refuse_trained(model: Model, graph: ModelGraph, reference: Any) -> None:
         model: taken apart.
         graph: traced from it.
         reference: the same model, or its parameters, as known to be fresh; None to go by norms
-            and biases, which start alike in every entry and part in training.
+            and biases, most of which start alike in every entry and part in training.
 
     Raises:
         ValueError: the values differ from the reference, or look trained.
@@ -54,14 +55,22 @@ def _fresh(model: Model, reference: Any) -> dict[str, Any]:
 
 
 def _uneven(held: dict[str, Any], graph: ModelGraph, kinds: tuple[str, ...]) -> str | None:
-    for entry in graph.parameters:
-        if isinstance(entry, Parameter) and entry.kind in kinds and _varies(held[entry.path]):
-            return f"the entries of {entry.path} ({entry.kind}) differ from one another"
-    return None
+    """Most norms and biases are uneven. A few are by design, such as a recurrence's rates."""
+    telling = [entry for entry in graph.parameters if entry.kind in kinds and _tells(entry)]
+    uneven = [entry for entry in telling if _varies(held[entry.path])]
+    if 2 * len(uneven) <= len(telling):
+        return None
+    first = uneven[0]
+    others = f", and of {len(uneven) - 1} more norms and biases" if uneven[1:] else ""
+    return f"the entries of {first.path} ({first.kind}) differ from one another{others}"
+
+
+def _tells(entry: Parameter) -> bool:
+    return math.prod(entry.shape) > 1
 
 
 def _varies(value: Any) -> bool:
-    if is_traced(value) or not np.size(value):
+    if is_traced(value):
         return False
     array = np.asarray(value)
     return bool((array != array.reshape(-1)[0]).any())

@@ -171,6 +171,8 @@ class Parameter:
         stack_axes: axes that index layers.
         start: of a bias, the one value that the model itself gives all its entries at the start,
             if that is known.
+        designed: of a bias, whether it is among the few that the model holds uneven, such as the
+            rates of a recurrence.
     """
 
     path: str
@@ -186,6 +188,7 @@ class Parameter:
     bent: bool = False
     stack_axes: tuple[int, ...] = ()
     start: float | None = None
+    designed: bool = False
 
 
 @dataclass(frozen=True)

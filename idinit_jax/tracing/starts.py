@@ -11,49 +11,60 @@ from jax.core import Tracer
 from jax.extend import core
 
 from idinit_jax.tracing.frameworks import Model
-from idinit_jax.tracing.graph import ModelGraph, Parameter
+from idinit_jax.tracing.graph import ModelGraph
 
 _RESHAPED = {"broadcast_in_dim", "reshape", "squeeze", "transpose", "slice", "copy", "copy_p"}
 _CALLS = {"pjit", "jit", "closed_call", "core_call", "remat2", "checkpoint", "custom_jvp_call"}
 
 
 def with_own_biases(graph: ModelGraph, model: Model) -> ModelGraph:
-    """The graph with the constant at which the model itself starts each bias, if it is one."""
+    """The graph with what is known of the model's own start of each bias."""
     biases = {one.path for one in graph.parameters if one.kind == "bias"}
     if not biases or model.own is None:
         return graph
-    starts = dict(zip(graph.program.paths, _starts(model, model.own, biases, graph), strict=True))
+    find = _held if model.holds_values else _computed
+    starts = find(model, model.own, biases, graph.program.paths)
     return dataclasses.replace(
-        graph, parameters=tuple(_started(one, starts[one.path]) for one in graph.parameters)
+        graph,
+        parameters=tuple(
+            dataclasses.replace(one, **starts.get(one.path, {})) for one in graph.parameters
+        ),
     )
 
 
-def _started(one: Parameter, start: Any) -> Parameter:
-    return one if start is None else dataclasses.replace(one, start=float(start))
+def _computed(
+    model: Model, own: Callable, biases: set[str], paths: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """The constants that the model's initialization gives to biases."""
+    program = start_program(model, own, jax.random.key(0))
+    found = uniform_outputs(program.jaxpr, program.consts, [None])
+    return {
+        path: {"start": float(value)}
+        for path, value in zip(paths, found, strict=False)
+        if path in biases and value is not None
+    }
 
 
-def _starts(model: Model, own: Callable, biases: set[str], graph: ModelGraph) -> list[Any]:
-    """For every parameter leaf the constant it starts at; None where it is none, or no bias."""
-    key = jax.random.key(0)
-    if model.holds_values:
-        found = [
-            _if_uniform(leaf) if path in biases else None
-            for path, leaf in zip(graph.program.paths, jax.tree.leaves(own(key)[0]), strict=True)
-        ]
-    else:
-        program = start_program(model, own, key)
-        found = uniform_outputs(program.jaxpr, program.consts, [None])
-    paths = graph.program.paths
-    return [one if path in biases else None for path, one in zip(paths, found, strict=False)]
+def _held(
+    model: Model, own: Callable, biases: set[str], paths: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """The constants that a model holds as biases, and those of its biases that are designed.
 
-
-def _if_uniform(value: Any) -> Any:
-    """The entry that all are equal to; of a single one it is not known how it came about."""
-    if isinstance(value, Tracer) or np.size(value) < 2:
-        return None
-    array = np.asarray(value)
-    first = array.reshape(-1)[0]
-    return first if (array == first).all() else None
+    Where most are uneven, they are random, as Equinox's always are, or trained. Of a single entry
+    it is not known how it came about.
+    """
+    leaves = jax.tree.leaves(own(jax.random.key(0))[0])
+    told = {
+        path: np.asarray(leaf)
+        for path, leaf in zip(paths, leaves, strict=True)
+        if path in biases and not isinstance(leaf, Tracer) and np.size(leaf) > 1
+    }
+    uneven = {path for path, array in told.items() if (array != array.reshape(-1)[0]).any()}
+    few = 2 * len(uneven) <= len(told) and model.framework != "equinox"
+    return {
+        path: {"designed": few} if path in uneven else {"start": float(array.reshape(-1)[0])}
+        for path, array in told.items()
+    }
 
 
 def start_program(model: Model, own: Callable, key: jax.Array) -> core.ClosedJaxpr:

@@ -240,3 +240,33 @@ def test_a_single_trained_number_is_not_taken_for_a_choice():
     params = {"w": jnp.zeros((8, 1)), "b": jnp.asarray([0.7])}
     made = initialize(lambda p, x: x @ p["w"] + p["b"], KEY, params, X[:, :8], overwrite=True)
     assert made["b"].item() == 0
+
+
+class Rates(nnx.Module):
+    """Gu and Dao 2023 (Mamba): the bias of the step size spreads over the features."""
+
+    def __init__(self):
+        rngs = nnx.Rngs(0)
+        self.first, self.second = (nnx.Linear(8, 8, rngs=rngs) for _ in range(2))
+        self.out = nnx.Linear(8, 3, rngs=rngs)
+        self.step = nnx.Param(jnp.linspace(-6.0, -3.0, 8))
+
+    def __call__(self, x):
+        step = jax.nn.softplus(self.first(x) + self.step[...][None])
+        return self.out(jax.nn.relu(self.second(x)) * step)
+
+
+def test_a_few_uneven_biases_are_no_sign_of_training_and_stay():
+    made = initialize(Rates(), KEY, jnp.ones((2, 8)), scheme="he")
+    np.testing.assert_array_equal(made.step[...], jnp.linspace(-6.0, -3.0, 8))
+    assert not made.first.bias[...].any()
+
+
+def test_when_most_biases_are_uneven_they_were_trained():
+    model = Rates()
+    for layer in (model.first, model.second, model.out):
+        layer.bias[...] = jnp.arange(float(layer.bias.shape[0]))
+    with pytest.raises(ValueError, match=r"looks trained: .* and of 3 more norms and biases"):
+        initialize(model, KEY, jnp.ones((2, 8)), scheme="he")
+    made = initialize(model, KEY, jnp.ones((2, 8)), scheme="he", overwrite=True)
+    assert not made.step[...].any()
