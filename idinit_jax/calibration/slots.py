@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from idinit_jax.tracing.program import Program, Site
-from idinit_jax.tracing.surroundings import surroundings
+from idinit_jax.tracing.surroundings import equation_at, scans_around
 
 
 class Meter(NamedTuple):
@@ -35,7 +35,7 @@ def meter(
         layers: number of layers that the parameter stacks.
         layer: the one that this use picks by a fixed index.
     """
-    around, equation = surroundings(program, site)
+    around, equation = scans_around(program, site), equation_at(program, site)
     turns = tuple(around.values())
     size = math.prod(getattr(equation.outvars[0].aval, "shape", ()))
     if layers == 1 or layer is not None:

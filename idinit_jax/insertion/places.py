@@ -11,7 +11,7 @@ from idinit_jax.tracing.graph import ModelGraph, Parameter, ResidualSum
 from idinit_jax.tracing.program import Site
 from idinit_jax.tracing.proportion import MOVES, Proportion, proportions
 from idinit_jax.tracing.reach import data_reach, reached
-from idinit_jax.tracing.surroundings import surroundings
+from idinit_jax.tracing.surroundings import scans_around
 
 
 class Place(NamedTuple):
@@ -69,7 +69,7 @@ def before_layers(graph: ModelGraph) -> tuple[Place, ...]:
 
 
 def _place(graph: ModelGraph, stacking: set[Site], name: str, site: Site, operand: int) -> Place:
-    scans, _ = surroundings(graph.program, site)
+    scans = scans_around(graph.program, site)
     layers = tuple(length if scan in stacking else 1 for scan, length in scans.items())
     return Place(name, site, operand, tuple(scans.values()), layers)
 

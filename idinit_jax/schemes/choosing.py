@@ -121,10 +121,7 @@ def _defined(choice: Choice, entry: Entry, graph: ModelGraph) -> Choice:
 
 def _with_factor(choice: Choice, entry: Entry) -> Choice:
     """The choice, and in its reason that the fill will be divided by the model's own factor."""
-    if not isinstance(entry, Kernel) or entry.factor == 1 or choice.initializer is None:
-        return choice
-    _, told = with_traced_axes(choice.initializer, entry)
-    if told is choice.initializer:
+    if not isinstance(entry, Kernel) or not _is_divided(choice.initializer, entry):
         return choice
     return choice._replace(
         reason=f"{choice.reason}; over {entry.factor:.3g}, by which the model multiplies it"
@@ -181,9 +178,15 @@ def _fill(choice: Choice, entry: Entry) -> Fill | None:
         return fill_of(choice.initializer, entry.shape)
     view, told = with_traced_axes(choice.initializer, entry)
     fill = fill_of(told, view)
-    if told is choice.initializer or entry.factor == 1:
-        return fill
-    return Scaled(fill, 1 / entry.factor)
+    return Scaled(fill, 1 / entry.factor) if _is_divided(choice.initializer, entry) else fill
+
+
+def _is_divided(initializer: Initializer | None, kernel: Kernel) -> bool:
+    """Whether what an initializer makes is divided by the model's factor: if it knows the fans."""
+    if initializer is None or kernel.factor == 1:
+        return False
+    _, told = with_traced_axes(initializer, kernel)
+    return told is not initializer
 
 
 def with_traced_axes(

@@ -10,6 +10,7 @@ from idinit_jax.schemes.paths import paths_of
 from idinit_jax.schemes.stream import is_traced
 from idinit_jax.tracing.frameworks import Model
 from idinit_jax.tracing.graph import ModelGraph, Parameter
+from idinit_jax.tracing.starts import is_uneven
 
 # Fresh Equinox biases are random, so only norms tell there.
 _TELLING = {
@@ -70,10 +71,7 @@ def _tells(entry: Parameter) -> bool:
 
 
 def _varies(value: Any) -> bool:
-    if is_traced(value):
-        return False
-    array = np.asarray(value)
-    return bool((array != array.reshape(-1)[0]).any())
+    return not is_traced(value) and is_uneven(np.asarray(value))
 
 
 def _differing(held: dict[str, Any], fresh: dict[str, Any]) -> str | None:

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from idinit_jax.signal.meter import take_apart_with
-from idinit_jax.signal.sites import INPUT, OUTPUT, Place, equation_at, find_places, first_floating
+from idinit_jax.signal.sites import INPUT, OUTPUT, Place, find_places, first_floating
 from idinit_jax.tracing import ModelGraph, trace_model
 from idinit_jax.tracing.evaluate import Hook, evaluate
 from idinit_jax.tracing.frameworks import is_array
 from idinit_jax.tracing.program import PyTree, Site
+from idinit_jax.tracing.surroundings import equation_at
 
 
 class Point(NamedTuple):

@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from idinit_jax.tracing.flatten import called_jaxpr, open_jaxpr
+from idinit_jax.tracing.flatten import open_jaxpr
 from idinit_jax.tracing.frameworks import is_array
 from idinit_jax.tracing.graph import Kernel, ModelGraph, ResidualSum, Use
 from idinit_jax.tracing.program import Program, Site
+from idinit_jax.tracing.surroundings import entered, equation_at, scans_around
 
 # Addresses of the edges of a model, which no equation has.
 INPUT: Site = (-1,)
@@ -125,22 +126,8 @@ def find_places(graph: ModelGraph) -> tuple[Place, ...]:
 
 def loops_around(program: Program, site: Site) -> tuple[Loop, ...]:
     """The scans that an equation lies in."""
-    body: Any = program.jaxpr
-    found = []
-    for position in range(0, len(site) - 1, 2):
-        eqn = open_jaxpr(body).eqns[site[position]]
-        if eqn.primitive.name == "scan":
-            found.append(Loop(position, eqn.params["length"]))
-        body = _sub_jaxpr(eqn, site[position + 1])
-    return tuple(found)
-
-
-def equation_at(program: Program, site: Site) -> core.JaxprEqn:
-    """The equation at a site."""
-    body: Any = program.jaxpr
-    for position in range(0, len(site) - 1, 2):
-        body = _sub_jaxpr(open_jaxpr(body).eqns[site[position]], site[position + 1])
-    return open_jaxpr(body).eqns[site[-1]]
+    scans = scans_around(program, site)
+    return tuple(Loop(len(around) - 1, length) for around, length in scans.items())
 
 
 def whole_derivative(program: Program, site: Site) -> Site:
@@ -155,20 +142,11 @@ def whole_derivative(program: Program, site: Site) -> Site:
         caller = equation_at(program, site)
         if caller.primitive.name in ("scan", "while", "cond"):
             break
-        if open_jaxpr(_sub_jaxpr(caller, body)).outvars != result:
+        if open_jaxpr(entered(caller, body)).outvars != result:
             break
         if caller.primitive.name.startswith("custom_"):
             found = site
     return found
-
-
-def _sub_jaxpr(eqn: core.JaxprEqn, index: int) -> Any:
-    kind = eqn.primitive.name
-    if kind == "cond":
-        return eqn.params["branches"][index]
-    if kind == "while":
-        return eqn.params["body_jaxpr"]
-    return eqn.params["jaxpr"] if kind == "scan" else called_jaxpr(eqn)
 
 
 def _unravel(index: int, lengths: Sequence[int]) -> list[int]:

@@ -120,9 +120,7 @@ def _window(node: Node, line: StraightLine) -> frozenset[int]:
     whole = [axis for axis, size in enumerate(shape) if sizes[axis] == size]
     if node.operation == "dynamic_slice":
         return frozenset(whole)
-    numbers = node.params["dimension_numbers"]
-    kept = [axis for axis in range(len(shape)) if axis not in numbers.collapsed_slice_dims]
-    targets = dict(zip(kept, numbers.offset_dims, strict=True))
+    targets = contraction.gather_places(node.params["dimension_numbers"], len(shape))
     return frozenset(targets[axis] for axis in whole if axis in targets)
 
 

@@ -70,14 +70,29 @@ def dot_general_dims(params: dict[str, Any], weight: int, ranks: Sequence[int]) 
     return WeightDims(contracted, produced, grouped)
 
 
+def dot_general_places(params: dict[str, Any], side: int, ranks: Sequence[int]) -> dict[int, int]:
+    """Dimensions of operand `side` (0 or 1) that a dot_general leaves -> where they are then."""
+    dims = dot_general_dims(params, side, ranks)
+    others = ranks[0] - len(params["dimension_numbers"][0][0]) - len(dims.grouped)
+    start = len(dims.grouped) + (others if side == 1 else 0)
+    return {
+        **{axis: place for place, axis in enumerate(dims.grouped)},
+        **{axis: start + place for place, axis in enumerate(dims.produced)},
+    }
+
+
 def dot_general_features(
     params: dict[str, Any], weight: int, ranks: Sequence[int]
 ) -> frozenset[int]:
     """Dimensions of the output along which the products have kernels of their own."""
-    contracting, batch = params["dimension_numbers"]
-    free = [ranks[side] - len(contracting[side]) - len(batch[side]) for side in (0, 1)]
-    start = len(batch[0]) + (free[0] if weight == 1 else 0)
-    return frozenset((*range(len(batch[0])), *range(start, start + free[weight])))
+    return frozenset(dot_general_places(params, weight, ranks).values())
+
+
+def gather_places(numbers: Any, rank: int) -> dict[int, int]:
+    """Dimensions of a table that a gather takes slices along -> where they are then."""
+    gone = {*numbers.collapsed_slice_dims, *numbers.operand_batching_dims}
+    windows = [axis for axis in range(rank) if axis not in gone]
+    return dict(zip(windows, numbers.offset_dims, strict=True))
 
 
 def conv_dims(params: dict[str, Any]) -> WeightDims:

@@ -1,9 +1,9 @@
 """Which dimensions of a value a kernel produced, through the operations that move them."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Sequence
 
 from idinit_jax.tracing import lineage
-from idinit_jax.tracing.contraction import dot_general_dims
+from idinit_jax.tracing.contraction import dot_general_places, gather_places
 from idinit_jax.tracing.flatten import Node
 
 Features = frozenset[int] | None
@@ -49,32 +49,21 @@ def kept_dims(node: Node, side: int, ranks: Sequence[int]) -> dict[int, int]:
     params = node.params
     match node.operation:
         case "dot_general":
-            dims = dot_general_dims(params, side, ranks)
-            contracted, batch = params["dimension_numbers"]
-            others = ranks[0] - len(contracted[0]) - len(batch[0])
-            start = len(batch[0]) + (others if side else 0)
-            free = {axis: start + place for place, axis in enumerate(dims.produced)}
-            return {**{axis: place for place, axis in enumerate(dims.grouped)}, **free}
+            return dot_general_places(params, side, ranks)
         case "conv_general_dilated":
             numbers, depthwise = params["dimension_numbers"], params["feature_group_count"] > 1
             return {numbers.lhs_spec[1]: numbers.out_spec[1]} if depthwise and side == 0 else {}
         case "gather":
-            numbers = params["dimension_numbers"]
-            gone = (*numbers.collapsed_slice_dims, *numbers.operand_batching_dims)
-            return dict(zip(_without(range(ranks[0]), gone), numbers.offset_dims, strict=True))
+            return gather_places(params["dimension_numbers"], ranks[0])
         case "cumsum":
             return {axis: axis for axis in range(ranks[0])}
         case "scatter" | "scatter-add" | "scatter-max" | "scatter-min" if side == _UPDATES:
             numbers = params["dimension_numbers"]
             gone = (*numbers.inserted_window_dims, *numbers.operand_batching_dims)
-            places = _without(range(ranks[0]), gone)
+            places = [axis for axis in range(ranks[0]) if axis not in gone]
             return dict(zip(numbers.update_window_dims, places, strict=True))
         case _:
             return {}
-
-
-def _without(axes: Iterable[int], gone: Container[int]) -> list[int]:
-    return [axis for axis in axes if axis not in gone]
 
 
 def _regrouped(

@@ -11,6 +11,7 @@ from idinit_jax.tracing import attention, contraction, features, operations
 from idinit_jax.tracing.contraction import Contraction
 from idinit_jax.tracing.flatten import Node, StraightLine, readers
 from idinit_jax.tracing.flow import Flow
+from idinit_jax.tracing.reach import reached
 
 
 def with_members(line: StraightLine, flow: Flow) -> Flow:
@@ -73,7 +74,8 @@ def _stays_apart(
         for index in read_by[value]:
             node = line.nodes[index]
             if node.operation in operations.REDUCTIONS and axis in node.params["axes"]:
-                if _any_kernel_after(line, flow, read_by, node.outputs[0]):
+                after = reached(line, node.outputs)
+                if any(after[use.data] for use in flow.contractions):
                     return False
                 continue
             moved = _moved(line, node, value, axis)
@@ -97,19 +99,6 @@ def _moved(line: StraightLine, node: Node, value: int, axis: int) -> int | None:
     else:
         found = features.moved(node, frozenset({axis}), before, after)
     return next(iter(found)) if found and len(found) == 1 else None
-
-
-def _any_kernel_after(
-    line: StraightLine, flow: Flow, read_by: Sequence[Sequence[int]], value: int
-) -> bool:
-    seen, stack = {value}, [value]
-    while stack:
-        for index in read_by[stack.pop()]:
-            if index in flow.by_node:
-                return True
-            stack.extend(output for output in line.nodes[index].outputs if output not in seen)
-            seen.update(line.nodes[index].outputs)
-    return False
 
 
 def _grouped(line: StraightLine, use: Contraction, axis: int) -> Contraction:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from idinit_jax.tracing.contraction import gather_places
 from idinit_jax.tracing.flatten import LAYER_SLICE, RESHARD
 from idinit_jax.tracing.lineage import SPREAD, Atom, Dim, Lineage, regroup
 
@@ -154,18 +155,18 @@ def _gather(
 ) -> Lineage:
     """Positions chosen by a constant index: offsets keep their axis, the rest is indexed."""
     numbers, sizes = params["dimension_numbers"], params["slice_sizes"]
-    gone = {*numbers.collapsed_slice_dims, *getattr(numbers, "operand_batching_dims", ())}
-    windows = [axis for axis in range(len(lineage.dims)) if axis not in gone]
+    windows = gather_places(numbers, len(lineage.dims))
+    gone = [axis for axis in range(len(lineage.dims)) if axis not in windows]
     dims: list[Dim] = list(_spread_dims(out_shape))
-    for axis, target in zip(windows, numbers.offset_dims, strict=True):
+    for axis, target in windows.items():
         dims[target] = _resized(lineage.dims[axis], sizes[axis])
     batch = [axis for axis in range(len(out_shape)) if axis not in numbers.offset_dims]
     if len(gone) == 1 and not batch:
-        taken = _take(lineage, next(iter(gone)), position)
+        taken = _take(lineage, gone[0], position)
         return lineage._replace(dims=tuple(dims), picked=taken.picked)
     if len(gone) == 1 and batch:
         longest = max(batch, key=lambda axis: out_shape[axis])
-        dims[longest] = _resized(lineage.dims[next(iter(gone))], out_shape[longest])
+        dims[longest] = _resized(lineage.dims[gone[0]], out_shape[longest])
     return lineage._replace(dims=tuple(dims))
 
 
@@ -174,9 +175,7 @@ def _choose(params: dict, lineage: Lineage, out_shape: Sequence[int], _: Any) ->
     sizes = [math.prod(atom.size for atom in dim) for dim in lineage.dims]
     windows = dict(enumerate(range(len(sizes))))
     if "dimension_numbers" in params:
-        numbers = params["dimension_numbers"]
-        kept = [axis for axis in windows if axis not in numbers.collapsed_slice_dims]
-        windows = dict(zip(kept, numbers.offset_dims, strict=True))
+        windows = gather_places(params["dimension_numbers"], len(sizes))
     targets = {
         axis: target
         for axis, target in windows.items()

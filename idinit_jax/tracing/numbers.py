@@ -5,7 +5,8 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-_MOVING = ("broadcast_in_dim", "convert_element_type", "reshape", "squeeze")
+from idinit_jax.tracing import operations
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "add": operator.add,
     "sub": operator.sub,
@@ -28,7 +29,7 @@ def folded(operation: str, params: dict[str, Any], known: Sequence[float | None]
     numbers = [number for number in known if number is not None]
     if not numbers or len(numbers) < len(known):
         return None
-    if operation in _MOVING:
+    if operation in operations.RESHAPES:
         return numbers[0]
     if operation == "integer_pow":
         return _tried(lambda x: x ** params["y"], numbers)

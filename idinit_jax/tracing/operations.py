@@ -23,6 +23,10 @@ ENTRYWISE = ARITHMETIC | {
 # Bounded functions, as primitives and by the names of jax.nn.
 SATURATING = frozenset(["exp", "logistic", "tanh", "erf"])
 SQUASHING = frozenset(["sigmoid", "hard_sigmoid", "log_sigmoid", "logistic", "tanh", "hard_tanh"])
+# The same entries in another shape or dtype, perhaps repeated.
+RESHAPES = frozenset(
+    ["broadcast_in_dim", "convert_element_type", "reshape", "transpose", "squeeze"]
+)
 # The same numbers at other positions, under another dtype, sign or sharding.
 REARRANGEMENTS = frozenset(
     [

@@ -272,8 +272,7 @@ class _Finder:
         carriers = gates.carriers(self.line, self.flow, producer)
         if self.line.nodes[producer].operation not in gates.PRODUCTS or len(carriers) < 2:
             return carriers
-        inside = [value for value in carriers if value in candidate.cone] or carriers
-        return [max(inside, key=lambda value: self.kernels_on(candidate, value))]
+        return [max(carriers, key=lambda value: self.kernels_on(candidate, value))]
 
     def kernels_on(self, candidate: _Candidate, value: int) -> int:
         ways = candidate.cone.get(value)

@@ -38,6 +38,7 @@ class Judgement(NamedTuple):
     last_turn: Role
     depth: int
     branch: int | None
+    main: bool
 
 
 class Surroundings(NamedTuple):
@@ -59,9 +60,19 @@ class Surroundings(NamedTuple):
 
 
 def judge(
-    line: StraightLine, flow: Flow, sums: Sequence[Sum], attending: Container[int]
+    line: StraightLine,
+    flow: Flow,
+    sums: Sequence[Sum],
+    attending: Container[int],
+    main: Sequence[bool],
 ) -> list[Judgement]:
-    """The role of every contraction; `attending` are those that belong to an attention."""
+    """The role of every contraction.
+
+    Args:
+        line, flow, sums: the program, what flows in it, its residual sums.
+        attending: the contractions that belong to an attention.
+        main: the values that reach the output past all branches.
+    """
     tails = {use for one in sums for use in one.tails}
     branches = _innermost(sums, [one.branch for one in sums])
     shortcuts = _innermost(sums, [one.shortcut for one in sums])
@@ -79,15 +90,17 @@ def judge(
             branch is not None and branch not in networks,
             index in attending,
         )
-        judgements.append(_judgement(around, position, branch))
+        judgements.append(_judgement(around, position, branch, main[use.output]))
     return judgements
 
 
-def _judgement(around: Surroundings, position: Position, branch: int | None) -> Judgement:
+def _judgement(
+    around: Surroundings, position: Position, branch: int | None, main: bool
+) -> Judgement:
     role, reason = _role(around, position.first, position.last)
     first_turn, _ = _role(around, position.first_turn, position.last)
     last_turn, _ = _role(around, position.first, position.last_turn)
-    return Judgement(role, reason, first_turn, last_turn, position.depth, branch)
+    return Judgement(role, reason, first_turn, last_turn, position.depth, branch, main)
 
 
 def _role(around: Surroundings, first: bool, last: bool) -> tuple[Role, str]:

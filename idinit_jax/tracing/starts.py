@@ -59,12 +59,17 @@ def _held(
         for path, leaf in zip(paths, leaves, strict=True)
         if path in biases and not isinstance(leaf, Tracer) and np.size(leaf) > 1
     }
-    uneven = {path for path, array in told.items() if (array != array.reshape(-1)[0]).any()}
+    uneven = {path for path, array in told.items() if is_uneven(array)}
     few = 2 * len(uneven) <= len(told) and model.framework != "equinox"
     return {
         path: {"designed": few} if path in uneven else {"start": float(array.reshape(-1)[0])}
         for path, array in told.items()
     }
+
+
+def is_uneven(array: np.ndarray) -> bool:
+    """Whether the entries of an array differ from one another."""
+    return bool((array != array.reshape(-1)[:1]).any())
 
 
 def start_program(model: Model, own: Callable, key: jax.Array) -> core.ClosedJaxpr:

@@ -67,9 +67,9 @@ def read_graph(program: Program) -> ModelGraph:
     """Read the graph of a traced forward pass."""
     line = flatten(program)
     flow, sums, parts = _analyse(line)
-    judgements = judge(line, flow, sums, parts)
     main = past_branches(line, sums)
-    kernels = _kernels(program, line, flow, judgements, parts, main)
+    judgements = judge(line, flow, sums, parts, main)
+    kernels = _kernels(program, line, flow, judgements, parts)
     return ModelGraph(
         kernels,
         describe_others(program, line, flow, sums, judgements, {one.path for one in kernels}),
@@ -139,15 +139,13 @@ def _kernels(
     flow: Flow,
     judgements: Sequence[Judgement],
     parts: Parts,
-    main: Sequence[bool],
 ) -> tuple[Kernel, ...]:
     uses: dict[int, list[tuple[int, Share]]] = {}
     for index, contraction in enumerate(flow.contractions):
         for share in contraction.shares:
             uses.setdefault(share.param, []).append((index, share))
     return tuple(
-        _kernel(program, line, flow, judgements, parts, main, param, held)
-        for param, held in uses.items()
+        _kernel(program, line, flow, judgements, parts, param, held) for param, held in uses.items()
     )
 
 
@@ -157,7 +155,6 @@ def _kernel(
     flow: Flow,
     judgements: Sequence[Judgement],
     parts: Parts,
-    main: Sequence[bool],
     param: int,
     held: list[tuple[int, Share]],
 ) -> Kernel:
@@ -170,7 +167,7 @@ def _kernel(
     readable = axes is not None
     axes = axes or axes_of.assumed_axes(leaf.shape)
     uses = tuple(
-        _use(line, flow, index, judgements[index], parts, main, axes_of.layer_index(axes, share))
+        _use(line, flow, index, judgements[index], parts, axes_of.layer_index(axes, share))
         for index, share in held
     )
     _agree_across_branches(program.paths[param], uses, line)
@@ -206,7 +203,6 @@ def _use(
     index: int,
     judgement: Judgement,
     parts: Parts,
-    main: Sequence[bool],
     layer: int | None,
 ) -> Use:
     node = line.nodes[flow.contractions[index].node]
@@ -217,7 +213,7 @@ def _use(
         judgement.reason,
         judgement.depth,
         judgement.branch,
-        main[flow.contractions[index].output],
+        judgement.main,
         following(flow.activations.get(index, ())),
         index in flow.normalized,
         parts.get(index, ()),

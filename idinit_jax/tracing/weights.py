@@ -11,10 +11,6 @@ from idinit_jax.tracing.traits import Trait
 Lineages = tuple[Lineage, ...]
 
 
-# What leaves a constant array's mean square as it is.
-_MASK_MOVES = ("broadcast_in_dim", "convert_element_type", "reshape", "transpose", "squeeze")
-
-
 class Weights:
     """Follows every parameter through such arrays, node by node.
 
@@ -121,7 +117,7 @@ class Weights:
         number = numbers.folded(node.operation, node.params, known)
         if number is not None:
             self.line.constants[node.outputs[0]] = number
-        if node.operation in _MASK_MOVES and node.inputs[0] in self.line.arrays:
+        if node.operation in operations.RESHAPES and node.inputs[0] in self.line.arrays:
             self.line.arrays[node.outputs[0]] = self.line.arrays[node.inputs[0]]
 
     def traits_of(self, node: Node) -> Trait:
