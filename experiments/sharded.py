@@ -12,11 +12,14 @@ from experiments.step import DEVICE_AXIS
 
 
 class Split(enum.Enum):
-    """How an array is spread over the devices: not at all, or along its first or second axis."""
+    """How an array is spread over the devices: not at all, or along its first or second axis.
 
-    WHOLE = ()
-    ROWS = (DEVICE_AXIS,)
-    COLUMNS = (None, DEVICE_AXIS)
+    No member is a plain tuple: Python 3.11.2 gives one whose value is `()` another value.
+    """
+
+    WHOLE = PartitionSpec()
+    ROWS = PartitionSpec(DEVICE_AXIS)
+    COLUMNS = PartitionSpec(None, DEVICE_AXIS)
 
 
 class Sharded:
@@ -31,7 +34,7 @@ class Sharded:
     def __init__(self, devices: Sequence[Any]) -> None:
         self.devices = tuple(devices)
         mesh = Mesh(np.asarray(devices), (DEVICE_AXIS,))
-        self.shardings = {how: NamedSharding(mesh, PartitionSpec(*how.value)) for how in Split}
+        self.shardings = {how: NamedSharding(mesh, how.value) for how in Split}
 
     def replicate(self, tree: Any) -> Any:
         """The same values on every device, given that every process has them."""

@@ -67,6 +67,15 @@ def eight_steps(placement: Sharded, noise: ArrayData, config: TrainConfig) -> li
     return [metrics, *jax.tree.leaves(jax.device_get((state.params, state.statistics)))]
 
 
+@pytest.mark.parametrize(
+    ("how", "shape"), [(Split.WHOLE, (4, 4)), (Split.ROWS, (2, 4)), (Split.COLUMNS, (4, 2))]
+)
+def test_each_split_divides_its_axis(how: Split, shape: tuple[int, ...]) -> None:
+    """No value is a tuple: Python 3.11.2 puts `object(*value)` in its place if it can."""
+    assert not isinstance(how.value, tuple)
+    assert Sharded(jax.devices()[:2]).shardings[how].shard_shape((4, 4)) == shape
+
+
 def test_losses_do_not_depend_on_parallelism(
     noise: ArrayData, small_run: Callable[..., TrainConfig]
 ) -> None:
