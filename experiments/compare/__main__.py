@@ -17,7 +17,7 @@ from experiments.compare.findings import find
 from experiments.compare.plan import make_plan
 from experiments.compare.report import write_report
 from experiments.compare.store import Store
-from experiments.compare.study import BudgetName, load_study, study_names
+from experiments.compare.study import Budget, BudgetName, load_study, study_names
 from experiments.compare.version import code_version
 from experiments.compare.worker import work
 from experiments.config import Execution
@@ -52,7 +52,7 @@ def compare(command: Command) -> None:
 
     Raises:
         ValueError: for an unknown study.
-        FileNotFoundError: if its data set is not prepared.
+        FileNotFoundError: if its data set is not prepared, or if there is nothing to report on.
     """
     study = load_study(command.study)
     budget = study.budget(command.budget)
@@ -61,9 +61,23 @@ def compare(command: Command) -> None:
     if not (command.report_only or command.code_version):
         work(budget, store, execution(command))
     plan = make_plan(budget, store)
+    if not plan.results:
+        raise FileNotFoundError(nothing_found(command, budget, version))
     out = command.out or Path("results", f"{command.study}_{command.budget}")
     write_report(find(command.study, study, command.budget, version, plan), out)
     print(f"{plan.done} of {plan.total} runs are done; report in {out}")
+
+
+def nothing_found(command: Command, budget: Budget, version: str) -> str:
+    """What was looked for and where, which versions have results there, and what to do."""
+    directories = sorted(path for path in command.run_dir.glob("*/") if path.is_dir())
+    others = [path.name for path in directories if make_plan(budget, Store(path)).results]
+    return (
+        f"no result of {command.study} at the {command.budget} budget by code version {version}"
+        f" in {command.run_dir / version}, so no report was written. Versions with results in"
+        f" {command.run_dir}: {', '.join(others) or 'none'}. Name one with --code-version, another"
+        " directory with --run-dir, or run the study: leave out --report-only and --code-version"
+    )
 
 
 def execution(command: Command) -> Execution:
