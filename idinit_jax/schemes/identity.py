@@ -1,6 +1,6 @@
 """IDInit (Pan et al., ICLR 2025, arXiv 2503.04626), norm-aware and literal."""
 
-from idinit_jax.initializers import Initializer, idinit, lecun, zeros, zeros_identity
+from idinit_jax.initializers import Initializer, idinit, lecun, normal, zeros, zeros_identity
 from idinit_jax.schemes.rules import (
     STANDARD_PARAMETERS,
     at_branch_end,
@@ -10,6 +10,7 @@ from idinit_jax.schemes.rules import (
     embedding,
     keep,
     scale_of,
+    single_token,
     traced_he,
 )
 from idinit_jax.schemes.scheme import Scheme, register, rule
@@ -25,7 +26,9 @@ TAIL = zeros_identity(1e-6)
 # norm divides a small kernel's output by its size again, but it cannot undo its own scale.
 SCALED_TAIL = zeros_identity(0.1)
 BRANCH_SCALE = 1e-3
-
+# Branches that start near zero bring a token nothing: the norm behind them sees it as it starts,
+# and its derivative is one over the token's size, at zero one over the root of its epsilon.
+TOKEN = single_token(normal(1.0), "the size of a normalized signal: norms magnify a small token")
 
 _OWN_SCALE = keep("the scale of a reparametrized kernel keeps the model's own start")
 _SMALL = scale_of(BRANCH_SCALE, "the last thing that scales its branch: nearly zero")
@@ -65,6 +68,7 @@ _KERNELS = {
 _PARAMETERS = {
     **STANDARD_PARAMETERS,
     "position_embedding": because(zeros(), "positions start alike"),
+    "class_token": TOKEN,
 }
 # The layout that the paper's "patch-maintain" most likely means.
 _PUBLISHED = idinit(layout="patch")

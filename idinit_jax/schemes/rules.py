@@ -119,13 +119,19 @@ def embedding(kernel: Kernel, graph: ModelGraph) -> tuple[Initializer, str]:
     return normal(features**-0.5), f"rows of length 1 for {features} features"
 
 
-@rule
-def token(parameter: Parameter, graph: ModelGraph) -> tuple[Initializer | None, str]:
-    """Nothing in a single place; several must differ from the start."""
-    del graph
-    if math.prod(parameter.shape[:-1]) > 1:
-        return None, "tokens that started alike would stay alike: the model's own start"
-    return zeros(), "the token starts empty"
+def single_token(initializer: Initializer, reason: str) -> SchemeRule:
+    """A rule for a token in a single place; several must differ from the start."""
+
+    @rule
+    def token(parameter: Parameter, graph: ModelGraph) -> tuple[Initializer | None, str]:
+        del graph
+        if math.prod(parameter.shape[:-1]) > 1:
+            return None, "tokens that started alike would stay alike: the model's own start"
+        if math.prod(parameter.shape) == 1:
+            return zeros(), "one number for all features starts at zero"
+        return initializer, reason
+
+    return token
 
 
 @rule
@@ -162,7 +168,7 @@ STANDARD_PARAMETERS: dict[str, SchemeRule | Initializer] = {
     "multiplier": own_multiplier,
     "kernel_scale": keep("the scale of a reparametrized kernel keeps the model's own start"),
     "position_embedding": because(normal(0.02), "positions start nearly alike"),
-    "class_token": token,
+    "class_token": single_token(zeros(), "the token starts empty"),
     "unused": keep("reaches no output, keeps the model's own start"),
     "unknown": keep("kind unknown, keeps the model's own start"),
 }
