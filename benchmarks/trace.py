@@ -25,9 +25,7 @@ from idinit_jax.models import (
     imagenet_resnet,
     vit_size,
 )
-from idinit_jax.tracing import take_apart
-from idinit_jax.tracing.starts import with_own_biases
-from idinit_jax.tracing.trace import make_program, read_graph
+from idinit_jax.tracing import Traced, take_apart
 
 SMALL = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
 LARGE = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
@@ -59,11 +57,11 @@ def measure(name: str) -> dict[str, float]:
         clock.append(time.perf_counter())
         processor.append(time.process_time())
 
-    parts = take_apart(model, (inputs,))
+    traced = Traced(take_apart(model, (inputs,)))
     lap()
-    program = make_program(parts)
+    _ = traced.program
     lap()
-    graph = with_own_biases(read_graph(program), parts)
+    graph = traced.graph
     lap()
     return {
         "seconds": clock[3] - clock[0],

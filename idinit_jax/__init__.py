@@ -44,7 +44,16 @@ from idinit_jax.schemes import (
     rule,
     train_only,
 )
-from idinit_jax.tracing import Kernel, ModelGraph, Parameter, ResidualSum, Use, trace
+from idinit_jax.tracing import (
+    Kernel,
+    ModelGraph,
+    Parameter,
+    ResidualSum,
+    Traced,
+    Use,
+    trace,
+    traced,
+)
 from idinit_jax.version import VERSION as __version__
 
 __all__ = [
@@ -58,6 +67,7 @@ __all__ = [
     "Parameter",
     "ResidualSum",
     "Scheme",
+    "Traced",
     "Use",
     "__version__",
     "assert_replicas_agree",
@@ -89,6 +99,7 @@ __all__ = [
     "signal",
     "sparse",
     "trace",
+    "traced",
     "train_only",
     "truncated_normal",
     "truncated_normal_exact",

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from idinit_jax.calibration.gauges import Gauge
 from idinit_jax.calibration.moments import Moments, moments, pooled
-from idinit_jax.tracing.evaluate import Compute, Hook, evaluate
 from idinit_jax.tracing.program import Program, PyTree, Site
+from idinit_jax.tracing.program.evaluate import Compute, Hook, evaluate
 
 # A signal whose std is below this share of its mean is constant but for rounding.
 _CONSTANT = 1e-6

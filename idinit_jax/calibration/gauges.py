@@ -8,11 +8,11 @@ import numpy as np
 
 from idinit_jax.calibration.report import NOT_SELECTED
 from idinit_jax.calibration.slots import Meter, meter
-from idinit_jax.tracing.flatten import StraightLine, flatten
-from idinit_jax.tracing.graph import Kernel, ModelGraph, Parameter
+from idinit_jax.tracing import Kernel, Parameter, Traced
+from idinit_jax.tracing.answers.proportion import Proportion, proportion
+from idinit_jax.tracing.facts import Facts
 from idinit_jax.tracing.program import Site
-from idinit_jax.tracing.proportion import Proportion, proportions
-from idinit_jax.tracing.surroundings import in_while_loop
+from idinit_jax.tracing.program.sites import in_while_loop
 
 Where = Callable[[Kernel], bool]
 _IN_WHILE = "it lies in a loop of unknown length"
@@ -54,22 +54,20 @@ def without_embeddings(kernel: Kernel) -> bool:
     return kernel.role != "embedding"
 
 
-def kernel_gauges(graph: ModelGraph, where: Where) -> tuple[Gauge, ...]:
+def kernel_gauges(known: Traced, where: Where) -> tuple[Gauge, ...]:
     """One gauge a kernel, in forward order."""
-    line = flatten(graph.program)
-    found = proportions(line)
-    nodes = {node.site: node.inputs for node in line.nodes}
-    leaves = {path: leaf for leaf, path in enumerate(graph.program.paths)}
+    program = known.program
+    leaves = {path: leaf for leaf, path in enumerate(program.paths)}
 
     def gauge(kernel: Kernel) -> Gauge:
         leaf = leaves[kernel.path]
         if not where(kernel):
             return Gauge(kernel.path, leaf, kernel.shape, (), (), NOT_SELECTED)
-        if any(in_while_loop(graph.program, use.site) for use in kernel.uses):
+        if any(in_while_loop(program, use.site) for use in kernel.uses):
             return Gauge(kernel.path, leaf, kernel.shape, (), (), _IN_WHILE)
-        held = [_proportion_at(nodes[use.site], found, leaf) for use in kernel.uses]
+        held = _proportions(known, known.line.params[leaf])
         by_layer = [
-            meter(graph.program, use.site, one.scans, kernel.layers, use.layer)
+            meter(program, use.site, one.scans, kernel.layers, use.layer)
             for use, one in zip(kernel.uses, held, strict=True)
             if one is not None
         ]
@@ -77,48 +75,47 @@ def kernel_gauges(graph: ModelGraph, where: Where) -> tuple[Gauge, ...]:
         if len(meters) == len(kernel.uses):
             return Gauge(kernel.path, leaf, kernel.view, kernel.stack_axes, meters)
         # Which turn uses which layer is not known: one scale for the whole array.
-        whole = (meter(graph.program, use.site, (), 1) for use in kernel.uses)
+        whole = (meter(program, use.site, frozenset(), 1) for use in kernel.uses)
         meters = tuple(one for one in whole if one is not None)
-        return Gauge(kernel.path, leaf, kernel.shape, (), meters, "" if all(held) else _HIDDEN)
+        left_alone = _HIDDEN if None in held else ""
+        return Gauge(kernel.path, leaf, kernel.shape, (), meters, left_alone)
 
-    return tuple(map(gauge, graph.kernels))
+    return tuple(map(gauge, known.graph.kernels))
 
 
-def bias_gauges(graph: ModelGraph, kernels: tuple[Gauge, ...]) -> tuple[Gauge, ...]:
+def bias_gauges(known: Traced, kernels: tuple[Gauge, ...]) -> tuple[Gauge, ...]:
     """One gauge for each bias that is added to the output of a kernel which is corrected."""
-    line = flatten(graph.program)
-    found = proportions(line)
-    leaves = {path: leaf for leaf, path in enumerate(graph.program.paths)}
+    leaves = {path: leaf for leaf, path in enumerate(known.program.paths)}
     corrected = {gauge.path for gauge in kernels if not gauge.left_alone}
 
     def gauge(bias: Parameter) -> Gauge | None:
         leaf = leaves[bias.path]
         layers = math.prod(bias.shape[axis] for axis in bias.stack_axes)
         found_meters = [
-            meter(graph.program, site, scans, layers)
-            for site, scans in _additions(line, found, leaf)
+            meter(known.program, site, scans, layers)
+            for site, scans in _additions(known.facts, known.line.params[leaf])
         ]
         meters = tuple(one for one in found_meters if one is not None)
         if not meters or len(meters) < len(found_meters):
             return None
         return Gauge(bias.path, leaf, bias.shape, bias.stack_axes, meters)
 
-    biases = [one for one in graph.parameters if one.kind == "bias" and one.kernel in corrected]
-    return tuple(filter(None, map(gauge, biases)))
+    biases = [one for one in known.graph.parameters if one.kind == "bias"]
+    return tuple(filter(None, (gauge(one) for one in biases if one.kernel in corrected)))
 
 
-def _proportion_at(
-    values: tuple[int, ...], found: list[Proportion | None], leaf: int
-) -> Proportion | None:
-    held = (found[value] for value in values)
-    return next((one for one in held if one is not None and one.leaf == leaf), None)
+def _proportions(known: Traced, parameter: int) -> list[Proportion | None]:
+    """How the weight of every use follows a kernel; it does not where others are in it too."""
+    return [
+        None if len(one.shares) > 1 else proportion(known.facts, one.use.weight, parameter)
+        for one in known.answers.contractions
+        if any(share.parameter == parameter for share in one.shares)
+    ]
 
 
-def _additions(
-    line: StraightLine, found: list[Proportion | None], leaf: int
-) -> Iterator[tuple[Site, tuple[Site, ...]]]:
+def _additions(facts: Facts, parameter: int) -> Iterator[tuple[Site, frozenset[Site]]]:
     """Where a parameter's own entries are added to the signal."""
-    for node in line.nodes:
-        held = _proportion_at(node.inputs, found, leaf)
-        if node.operation == "add" and held is not None and held.unscaled:
-            yield node.site, held.scans
+    for node in facts.line.nodes:
+        if node.operation == "add":
+            found = (proportion(facts, value, parameter) for value in node.inputs)
+            yield from ((node.site, one.scans) for one in found if one and one.unscaled)

@@ -15,8 +15,8 @@ from idinit_jax.calibration.gauges import (
 )
 from idinit_jax.calibration.report import LsuvReport
 from idinit_jax.calibration.tries import Leaves, Limits, Steps, repeat
-from idinit_jax.tracing import take_apart, trace_model
-from idinit_jax.tracing.frameworks import is_array
+from idinit_jax.tracing import traced, traced_with
+from idinit_jax.tracing.frameworks import is_array, with_named
 
 
 class Calibrated(NamedTuple):
@@ -58,8 +58,8 @@ def lsuv_calibrate(
     Mishkin and Matas 2016, "All you need is a good init", arXiv 1511.06422, Algorithm 1.
 
     Args:
-        model: a Linen, NNX or Equinox module, a Haiku transformed function, or a function
-            `apply(params, *inputs)`.
+        model: a Linen, NNX or Equinox module, a Haiku transformed function, a function
+            `apply(params, *inputs)`, or any of them `traced`.
         values: the initialized model: what Linen's and Haiku's `init` return, the NNX or Equinox
             module, the function's parameter tree.
         *inputs: a real batch; a few hundred examples say enough.
@@ -91,15 +91,11 @@ def lsuv_calibrate(
     >>> [round(reading.std_after, 4) for reading in report.kernels]
     [1.0, 1.0, 1.0]
     """
-    # A function's parameter tree comes first among its inputs; a module has its own.
-    apart = take_apart(model, inputs or (values,), call_kwargs)
-    own = (values, *inputs) if apart.framework == "function" else inputs
-    calibrate = compile_lsuv(
-        model, *own, call_kwargs=call_kwargs, center_outputs=center_outputs, where=where
-    )
+    known = traced_with(model, values, inputs, call_kwargs)
+    calibrate = compile_lsuv(known, center_outputs=center_outputs, where=where)
     return calibrate(
         values,
-        *inputs,
+        *with_named(inputs, call_kwargs)[0],
         target_std=target_std,
         tolerance=tolerance,
         max_tries=max_tries,
@@ -121,22 +117,24 @@ def compile_lsuv(
             comes first.
 
     Returns:
-        calibrate(values, *inputs, target_std, tolerance, max_tries) -> Calibrated.
+        calibrate(values, *inputs, call_kwargs, target_std, tolerance, max_tries) -> Calibrated;
+        of its call_kwargs it takes the arrays, and the others from here.
 
     >>> import flax.linen as nn, jax
     >>> model, batch = nn.Dense(4), jax.random.normal(jax.random.key(0), (64, 8))
     >>> calibrate = compile_lsuv(model, batch)
     >>> results = [calibrate(model.init(jax.random.key(i), batch), batch) for i in range(3)]
     """
-    apart = take_apart(model, inputs, call_kwargs)
-    graph = trace_model(apart)
-    kernels = kernel_gauges(graph, where)
-    biases = bias_gauges(graph, kernels) if center_outputs else ()
-    run = make_pass(graph.program, kernels, biases)
+    known = traced(model, inputs, call_kwargs)
+    apart, program = known.model, known.program
+    kernels = kernel_gauges(known, where)
+    biases = bias_gauges(known, kernels) if center_outputs else ()
+    run = make_pass(program, kernels, biases)
 
     def calibrate(
         values: Any,
         *inputs: Any,
+        call_kwargs: Mapping[str, Any] = {},
         target_std: float = 1.0,
         tolerance: float = 0.1,
         max_tries: int = 10,
@@ -146,9 +144,9 @@ def compile_lsuv(
         if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(params)):
             raise TypeError("the values are shapes only; give an initialized model")
         leaves, tree = _arrays(params), jax.tree.structure(params)
-        held, arrays = _arrays(state), _arrays(inputs)
-        _check_shapes("values", graph.program.params, leaves)
-        _check_shapes("inputs", graph.program.inputs, arrays)
+        held, arrays = _arrays(state), _arrays(with_named(inputs, call_kwargs)[0])
+        _check_shapes("values", program.params, leaves)
+        _check_shapes("inputs", program.inputs, arrays)
         target = jnp.float32(target_std)
 
         def one_pass(leaves: Leaves, steps: Steps, correct: bool) -> tuple[Leaves, Seen]:

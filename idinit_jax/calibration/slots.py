@@ -1,12 +1,13 @@
 """Which scale each measurement of a kernel decides: one a layer that the array stacks."""
 
 import math
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
 
 from idinit_jax.tracing.program import Program, Site
-from idinit_jax.tracing.surroundings import equation_at, scans_around
+from idinit_jax.tracing.program.sites import equation_at, scans_around
 
 
 class Meter(NamedTuple):
@@ -24,7 +25,7 @@ class Meter(NamedTuple):
 
 
 def meter(
-    program: Program, site: Site, scans: tuple[Site, ...], layers: int, layer: int | None = None
+    program: Program, site: Site, scans: Collection[Site], layers: int, layer: int | None = None
 ) -> Meter | None:
     """The meter at a site; None where it is not known which layer a turn uses.
 

@@ -1,20 +1,22 @@
 """Fixup, SkipInit and ReZero for a model that was written without their scalars."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from idinit_jax.insertion.places import Place, before_layers, ends_of_branches
-from idinit_jax.tracing import ModelGraph, take_apart, trace_model
-from idinit_jax.tracing.evaluate import Compute, Hook, evaluate
-from idinit_jax.tracing.frameworks import Model, abstract
-from idinit_jax.tracing.program import Program, PyTree
+from idinit_jax.tracing import Traced, traced_with
+from idinit_jax.tracing.frameworks import abstract, with_named
+from idinit_jax.tracing.program import Program, PyTree, Site
+from idinit_jax.tracing.program.evaluate import Compute, Hook, evaluate
 
 # Places by the group of parameters that acts on them.
 Places = dict[str, tuple[Place, ...]]
+# What becomes of which operand.
+Action = tuple[int, Callable[[jax.Array, jax.Array], jax.Array]]
 _OPERATIONS = {"multipliers": jnp.multiply, "biases": jnp.add}
 
 
@@ -22,8 +24,9 @@ class Inserted(NamedTuple):
     """A model with more parameters than it was written with, as a plain function.
 
     Attributes:
-        apply: (params, *inputs) -> outputs; pure, and a model like any other: it can be traced,
-            initialized, jitted and differentiated.
+        apply: (params, *inputs, **arrays) -> outputs; pure, and a model like any other: it can be
+            traced, initialized, jitted and differentiated. The arrays are those that the model was
+            given by keyword.
         params: `{"model": ..., "multipliers": {name: scalars}}`, under Fixup `"biases"` too. The
             scalars are float32; in a scan over layers they have its length as an axis.
     """
@@ -46,8 +49,8 @@ def insert_multipliers(
     are found by tracing; one that ends in a learned multiplier already is left as it is.
 
     Args:
-        model: a Linen, NNX or Equinox module, a Haiku transformed function, or a function
-            `apply(params, *inputs)`.
+        model: a Linen, NNX or Equinox module, a Haiku transformed function, a function
+            `apply(params, *inputs)`, or any of them `traced`.
         values: the initialized model, or its shapes: what Linen's and Haiku's `init` return, the
             NNX or Equinox module, the function's parameter tree.
         *inputs: sample inputs, arrays or ShapeDtypeStructs.
@@ -76,8 +79,8 @@ def insert_multipliers(
     True
     """
 
-    def places(graph: ModelGraph) -> Places:
-        return {"multipliers": ends_of_branches(graph)}
+    def places(known: Traced) -> Places:
+        return {"multipliers": ends_of_branches(known)}
 
     return _insert(model, values, inputs, call_kwargs, places, {"multipliers": value})
 
@@ -116,8 +119,8 @@ def insert_fixup(
     (['tail/kernel'], ['relu', 'tail/kernel'])
     """
 
-    def places(graph: ModelGraph) -> Places:
-        return {"multipliers": ends_of_branches(graph), "biases": before_layers(graph)}
+    def places(known: Traced) -> Places:
+        return {"multipliers": ends_of_branches(known), "biases": before_layers(known)}
 
     return _insert(model, values, inputs, call_kwargs, places, {"multipliers": 1.0, "biases": 0.0})
 
@@ -127,34 +130,28 @@ def _insert(
     values: Any,
     inputs: tuple[Any, ...],
     call_kwargs: Mapping[str, Any],
-    find: Callable[[ModelGraph], Places],
+    find: Callable[[Traced], Places],
     starts: Mapping[str, float],
 ) -> Inserted:
-    # A function's parameter tree comes first among its inputs; a module has its own.
-    is_function = take_apart(model, inputs or (values,), call_kwargs).framework == "function"
-    first = (abstract(values),) if is_function else ()
-
-    def apart(inputs: tuple[Any, ...]) -> Model:
-        return take_apart(model, (*first, *inputs), call_kwargs)
+    known = traced_with(model, values, inputs, call_kwargs)
+    params, state = known.model.split(values)
+    places = _checked(known, find(known))
 
     @functools.cache
-    def traced(leaves: tuple[Any, ...], tree: Any) -> tuple[Program, Places]:
-        graph = trace_model(apart(jax.tree.unflatten(tree, leaves)))
-        return graph.program, _checked(graph, find(graph))
+    def remembered(leaves: tuple[Any, ...], tree: Any) -> tuple[Program, Places]:
+        again = known.with_inputs(jax.tree.unflatten(tree, leaves))
+        return again.program, places if again is known else _checked(again, find(again))
 
-    def program_for(inputs: tuple[Any, ...]) -> tuple[Program, Places]:
+    def apply(params: dict[str, PyTree], *inputs: Any, **arrays: Any) -> PyTree:
+        inputs, rest = with_named(inputs, arrays)
+        if rest:
+            raise TypeError(f"{sorted(rest)} are part of the trace: give them as call_kwargs")
         leaves, tree = jax.tree.flatten(abstract(inputs))
-        return traced(tuple(leaves), tree)
-
-    params, state = apart(inputs).split(values)
-
-    def apply(params: dict[str, PyTree], *inputs: Any) -> PyTree:
-        program, places = program_for(inputs)
+        program, places = remembered(tuple(leaves), tree)
         hooks, extras = _hooks(places, params)
         outputs, _ = evaluate(program, params["model"], state, inputs, hooks, extras)
         return jax.tree.unflatten(program.out_tree, outputs)
 
-    _, places = program_for(inputs)
     scalars = {
         group: {place.name: jnp.full(place.shape, starts[group], jnp.float32) for place in found}
         for group, found in places.items()
@@ -162,30 +159,37 @@ def _insert(
     return Inserted(apply, {"model": params, **scalars})
 
 
-def _checked(graph: ModelGraph, places: Places) -> Places:
-    if not graph.residuals:
+def _checked(known: Traced, places: Places) -> Places:
+    if not known.graph.residuals:
         raise ValueError("the model has no residual sum at which a multiplier could stand")
-    if graph.program.out_tree.num_leaves != len(graph.program.jaxpr.jaxpr.outvars):
+    if known.program.out_tree.num_leaves != len(known.program.jaxpr.jaxpr.outvars):
         raise ValueError("the model puts out something that is no array; wrap it without that")
     return places
 
 
-def _hooks(places: Places, params: Mapping[str, PyTree]) -> tuple[dict, dict]:
+def _hooks(
+    places: Places, params: Mapping[str, PyTree]
+) -> tuple[dict[Site, Hook], dict[Site, list[jax.Array]]]:
     """Hooks that let the scalars act, and the scalars of every turn."""
-    hooks, extras = {}, {}
+    actions: dict[Site, list[Action]] = {}
+    scalars: dict[Site, list[jax.Array]] = {}
     for group, found in places.items():
         for place in found:
-            hooks[place.site] = _hook(_OPERATIONS[group], place.operand)
-            extras[place.site] = place.each_turn(params[group][place.name])
-    return hooks, extras
+            for reading in place.readings:
+                site, operand = reading.operand
+                actions.setdefault(site, []).append((operand, _OPERATIONS[group]))
+                turns = reading.each_turn(params[group][place.name])
+                scalars.setdefault(site, []).append(turns)
+    return {site: _hook(found) for site, found in actions.items()}, scalars
 
 
-def _hook(operation: Callable[[jax.Array, jax.Array], jax.Array], operand: int) -> Hook:
+def _hook(actions: Sequence[Action]) -> Hook:
     def hook(
-        compute: Compute, operands: list[jax.Array], scalar: PyTree
+        compute: Compute, operands: list[jax.Array], scalars: PyTree
     ) -> tuple[list[jax.Array], None]:
         changed = list(operands)
-        changed[operand] = operation(changed[operand], scalar.astype(changed[operand].dtype))
+        for (operand, operation), scalar in zip(actions, scalars, strict=True):
+            changed[operand] = operation(changed[operand], scalar.astype(changed[operand].dtype))
         return compute(*changed), None
 
     return hook

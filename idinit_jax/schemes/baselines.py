@@ -33,13 +33,14 @@ def _only_on_branches(initializer: Initializer, reason: str) -> SchemeRule:
 
 
 def _branches_of(initializer: Initializer, reason: str) -> dict[str, SchemeRule | Initializer]:
-    """Stem, shortcuts and head as usual; every other kernel by one initializer."""
+    """Stem, shortcuts, routers and head as usual; every other kernel by one initializer."""
     small = because(initializer, reason)
     return {
         "stem": traced_he,
         "hidden": small,
         "tail": small,
         "shortcut": traced_he,
+        "router": traced_he,
         "head": linear_head,
         "embedding": embedding,
         "unknown": but_when_unknown(small),

@@ -81,9 +81,8 @@ def _labelled(given: SchemeRule, label: str) -> SchemeRule:
 def _choose_one(
     entry: Entry, graph: ModelGraph, override: SchemeRule | None, scheme: Scheme
 ) -> Chosen:
-    if override is None and "float" not in entry.dtype:
-        kept = Choice(None, f"{entry.dtype} is not real, keeps the model's own start")
-        return Chosen(entry, (kept,), None)
+    if override is None and (why := _why_kept(entry)):
+        return Chosen(entry, (Choice(None, f"{why}: keeps the model's own start"),), None)
     layers = _layers(entry) if isinstance(entry, Kernel) else ()
     choices = tuple(
         override(layer, graph)
@@ -96,6 +95,17 @@ def _choose_one(
         (choice, *_) = choices
         return Chosen(entry, (choice,), _fill(choice, entry))
     return Chosen(entry, choices, _layered_fill(entry, layers, choices))
+
+
+def _why_kept(entry: Entry) -> str:
+    """Why a parameter keeps the model's own start under every scheme; empty where it does not."""
+    if "float" not in entry.dtype:
+        return f"{entry.dtype} is not real"
+    if not isinstance(entry, Kernel):
+        return entry.reason if entry.kind in ("own", "frozen") else ""
+    if entry.frozen:
+        return "no gradient reaches it"
+    return "" if entry.linear else "the model contracts with a function of it that is not linear"
 
 
 def _defined(choice: Choice, entry: Entry, graph: ModelGraph) -> Choice:

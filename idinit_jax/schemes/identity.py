@@ -19,6 +19,8 @@ from idinit_jax.tracing.graph import Kernel, ModelGraph, Parameter
 # The choices that the paper leaves open, in one place.
 STEM = traced_he
 HEAD = because(lecun(), "head: standard")
+# The identity would let a single feature choose the expert, and the same one for several.
+ROUTER = because(lecun(), "router: unit variance of the logits; an identity picks single features")
 HIDDEN = idinit()
 SHORTCUT = idinit()
 TAIL = zeros_identity(1e-6)
@@ -61,6 +63,7 @@ _KERNELS = {
     "hidden": because(HIDDEN, "identity-preserving"),
     "tail": norm_aware_tail,
     "shortcut": because(SHORTCUT, "projection shortcut: identity-preserving"),
+    "router": ROUTER,
     "head": HEAD,
     "embedding": embedding,
     "unknown": but_when_unknown(traced_he),

@@ -13,11 +13,10 @@ from idinit_jax.schemes.birth import born, on_host
 from idinit_jax.schemes.choosing import Chosen, Overrides, choose
 from idinit_jax.schemes.own import own_start
 from idinit_jax.schemes.placement import OutShardings, shardings_of
-from idinit_jax.schemes.remembered import traced
 from idinit_jax.schemes.scheme import Scheme
 from idinit_jax.schemes.stream import Words, streams
 from idinit_jax.schemes.trained import refuse_trained
-from idinit_jax.tracing import Model
+from idinit_jax.tracing import Model, traced
 
 
 def initialize(
@@ -39,15 +38,16 @@ def initialize(
     devices, shardings, or on whether this runs under `jax.jit`.
 
     Args:
-        model: a Linen, NNX or Equinox module, a Haiku transformed function, or a function
-            `apply(params, *inputs)`.
+        model: a Linen, NNX or Equinox module, a Haiku transformed function, a function
+            `apply(params, *inputs)`, or any of them `traced`, which needs no inputs any more.
         key: a `jax.random.key`.
         *inputs: sample inputs, arrays or ShapeDtypeStructs; for a function its parameter tree
             comes first.
         scheme: one of `schemes()`, or a Scheme.
         overrides: path pattern or predicate -> initializer or rule; of several that select a
             parameter the last one counts. `{"**/head/kernel": zeros()}`
-        call_kwargs: keyword arguments of the model's call, such as `{"train": False}`.
+        call_kwargs: keyword arguments of the model's call, such as `{"train": False}`; arrays
+            among them are inputs like the others.
         out_shardings: where parameters live: a sharding, a tree of them, or a function
             (path, shape) -> sharding. Every parameter is made on its devices, part by part.
         mesh: with it PartitionSpecs may stand for shardings; alone it replicates.
@@ -72,7 +72,8 @@ def initialize(
            [0., 0., 1., 0.],
            [0., 0., 0., 1.]], dtype=float32)
     """
-    apart, graph = traced(model, inputs, call_kwargs)
+    known = traced(model, inputs, call_kwargs)
+    apart, graph = known.model, known.graph
     if not overwrite:
         refuse_trained(apart, graph, reference)
     chosen = choose(graph, scheme, overrides)

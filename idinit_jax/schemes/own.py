@@ -16,7 +16,7 @@ from jax.interpreters import partial_eval
 from idinit_jax.schemes.paths import paths_of
 from idinit_jax.tracing.frameworks import Model
 from idinit_jax.tracing.frameworks.arrays import PyTree
-from idinit_jax.tracing.starts import start_program, uniform_outputs
+from idinit_jax.tracing.program.first_values import start_program, uniform_outputs
 
 
 def own_start(model: Model, key: jax.Array, wanted: Sequence[bool]) -> tuple[list[Any], PyTree]:

@@ -12,8 +12,8 @@ from jax.sharding import Mesh, Sharding
 from idinit_jax.schemes.choosing import Overrides
 from idinit_jax.schemes.placement import OutShardings, shardings_of
 from idinit_jax.schemes.provenance import Provenance, explain_graph, table
-from idinit_jax.schemes.remembered import traced
 from idinit_jax.schemes.scheme import Scheme
+from idinit_jax.tracing import traced
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -100,7 +100,8 @@ def plan(
     >>> plan(nn.Dense(3), jax.ShapeDtypeStruct((1, 2), jnp.float32)).total_bytes
     36
     """
-    apart, graph = traced(model, inputs, call_kwargs)
+    known = traced(model, inputs, call_kwargs)
+    apart, graph = known.model, known.graph
     leaves = jax.tree.leaves(apart.params)
     shardings = shardings_of(apart.params, out_shardings, mesh)
     paths = graph.program.paths

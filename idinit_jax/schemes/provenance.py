@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from idinit_jax.schemes.choosing import Chosen, Overrides, choose
-from idinit_jax.schemes.remembered import traced
 from idinit_jax.schemes.scheme import Scheme, get_scheme
-from idinit_jax.tracing import ModelGraph
+from idinit_jax.tracing import ModelGraph, traced
 from idinit_jax.tracing.graph import Kernel
 
 
@@ -105,8 +104,7 @@ def explain(
     >>> table["kernel"].initializer, table["kernel"].fan_in
     ("he(mode='fan_in', nonlinearity='linear', distribution='normal')", 2)
     """
-    _, graph = traced(model, inputs, call_kwargs)
-    return explain_graph(graph, scheme, overrides)
+    return explain_graph(traced(model, inputs, call_kwargs).graph, scheme, overrides)
 
 
 def explain_graph(

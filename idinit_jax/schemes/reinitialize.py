@@ -13,7 +13,7 @@ from idinit_jax.schemes.own import own_start
 from idinit_jax.schemes.paths import Where, matches, no_match, paths_of, selected
 from idinit_jax.schemes.placement import OutShardings, shardings_of
 from idinit_jax.schemes.scheme import Scheme
-from idinit_jax.tracing import take_apart, trace_model
+from idinit_jax.tracing import traced_with
 
 
 def reinitialize(
@@ -53,11 +53,9 @@ def reinitialize(
     >>> new["params"]["layers_0"]["kernel"] is old["params"]["layers_0"]["kernel"]
     True
     """
-    apart = take_apart(model, inputs or (values,), call_kwargs)
-    if apart.framework == "function":
-        apart = take_apart(model, (values, *inputs), call_kwargs)
+    known = traced_with(model, values, inputs, call_kwargs)
+    apart, graph = known.model, known.graph
     params, state = apart.split(values)
-    graph = trace_model(apart)
     anew = {entry.path for entry in selected(where, graph)}
     chosen = choose(graph, scheme, overrides)
     paths = graph.program.paths

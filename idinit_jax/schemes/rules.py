@@ -24,13 +24,13 @@ def branch_of(entry: Entry, graph: ModelGraph) -> ResidualSum | None:
 def nonlinearity_of(kernel: Kernel) -> tuple[str, str]:
     """The nonlinearity that a kernel's gain should make up for, and how it is known.
 
-    A known one follows; query, key, value, output and head are followed by none; elsewhere relu,
-    as in the networks that He's rule was derived for: it stands behind the next sum.
+    A known one follows; query, key, value, output, router and head are followed by none; elsewhere
+    relu, as in the networks that He's rule was derived for: it stands behind the next sum.
     """
     followed_by = kernel.nonlinearity
     if followed_by in NONLINEARITIES:
         return followed_by, f"{followed_by} follows"
-    if kernel.role == "head" or kernel.attention:
+    if kernel.role in ("head", "router") or kernel.attention:
         return "linear", "no nonlinearity follows"
     if followed_by is None:
         return "relu", "relu assumed: none before the next kernel or sum"
@@ -148,11 +148,14 @@ def bias(parameter: Parameter, graph: ModelGraph) -> tuple[Initializer | None, s
 def everywhere(
     kernels: SchemeRule | Initializer, head: SchemeRule | Initializer | None = None
 ) -> dict[str, SchemeRule | Initializer]:
-    """A kernel table with one rule for all roles but embeddings, and perhaps the head."""
-    roles: tuple[str, ...] = ("stem", "hidden", "tail", "shortcut", "head")
+    """A kernel table with one rule for all roles but embeddings, and perhaps head and router.
+
+    A router's outputs are the logits of a choice, as a head's are.
+    """
+    roles: tuple[str, ...] = ("stem", "hidden", "tail", "shortcut", "router", "head")
     table: dict[str, SchemeRule | Initializer] = dict.fromkeys(roles, kernels)
     if head is not None:
-        table["head"] = head
+        table |= {"head": head, "router": head}
     fallback = kernels if isinstance(kernels, SchemeRule) else because(kernels, "as elsewhere")
     return {**table, "embedding": embedding, "unknown": but_when_unknown(fallback)}
 

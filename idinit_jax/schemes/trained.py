@@ -10,7 +10,7 @@ from idinit_jax.schemes.paths import paths_of
 from idinit_jax.schemes.stream import is_traced
 from idinit_jax.tracing.frameworks import Model
 from idinit_jax.tracing.graph import ModelGraph, Parameter
-from idinit_jax.tracing.starts import is_uneven
+from idinit_jax.tracing.program.first_values import is_uneven
 
 # Fresh Equinox biases are random, so only norms tell there.
 _TELLING = {

@@ -30,12 +30,12 @@ def _fan_correction(kernel: Kernel) -> float:
 
 
 def scaled_xavier(factor: float, formula: str) -> SchemeRule:
-    """Xavier times `factor * N^(-1/4)` but for query and key."""
+    """Xavier times `factor * N^(-1/4)` but for query, key and routers."""
 
     @rule
     def scaled(kernel: Kernel, graph: ModelGraph) -> tuple[Initializer, str]:
         layers, fused = layers_of(graph), _fan_correction(kernel)
-        if _in_attention_scores(kernel) or kernel.branch is None:
+        if _in_attention_scores(kernel) or kernel.role == "router" or kernel.branch is None:
             return xavier("normal", gain=fused), "Xavier"
         gain = factor * layers**-0.25
         return xavier("normal", gain=gain * fused), f"Xavier times {formula}, N = {layers:g}"

@@ -1,6 +1,6 @@
 """The same model under several schemes: the same rows side by side."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -8,9 +8,11 @@ import jax
 from idinit_jax.calibration import lsuv_calibrate
 from idinit_jax.schemes import Scheme, get_scheme, initialize
 from idinit_jax.signal.diagnose import diagnose_with
-from idinit_jax.signal.meter import Loss, Meter, is_function, make_meter, unit_noise
+from idinit_jax.signal.meter import Loss, Meter, unit_noise
 from idinit_jax.signal.rows import SignalReport
 from idinit_jax.signal.verdict import Verdict
+from idinit_jax.tracing import Traced, traced, traced_with
+from idinit_jax.tracing.frameworks import takes_parameters, with_named
 from idinit_jax.tracing.program import PyTree
 
 
@@ -58,50 +60,54 @@ def compare(
     >>> {name: verdict.healthy for name, verdict in found.verdicts.items()}
     {'he': True, 'xavier': True}
     """
-    key = jax.random.key(0) if key is None else key
-    reports, verdicts = {}, {}
-    meter: Meter | None = None
-    for name, values in _starts(candidates, model, inputs, key, call_kwargs):
-        batch = inputs if isinstance(candidates, Mapping) else batch_of(model, values, inputs)
-        meter = meter or make_meter(model, values, *batch, loss=loss, call_kwargs=call_kwargs)
-        reports[name], verdicts[name] = diagnose_with(meter, values, batch, targets)
-    if not reports:
+    candidates = candidates if isinstance(candidates, Mapping) else tuple(candidates)
+    if not candidates:
         raise ValueError("no candidates; give schemes such as ['he', 'idinit'], or values by name")
-    return Comparison(reports, verdicts)
-
-
-def _starts(
-    candidates: Mapping[str, PyTree] | Iterable[str | Scheme],
-    model: Any,
-    inputs: tuple[PyTree, ...],
-    key: jax.Array,
-    call_kwargs: Mapping[str, Any],
-) -> Iterable[tuple[str, PyTree]]:
-    """One start after another, as an NNX module can hold only one at a time."""
     if isinstance(candidates, Mapping):
-        for name, values in candidates.items():
-            yield str(name), values
-        return
-    for name in candidates:
-        candidate = get_scheme(name)
-        yield candidate.name, start(model, key, *inputs, scheme=candidate, call_kwargs=call_kwargs)
+        known = traced_with(model, next(iter(candidates.values())), inputs, call_kwargs)
+        batch, _ = with_named(inputs, call_kwargs)
+        starts = ((str(name), values) for name, values in candidates.items())
+    else:
+        known = traced(model, inputs, call_kwargs)
+        batch = batch_of(model, inputs, call_kwargs)
+        key = jax.random.key(0) if key is None else key
+        starts = starts_by(candidates, known, key, batch)
+    return compare_with(Meter(known, loss), starts, batch, targets)
 
 
-def start(
-    model: Any,
-    key: jax.Array,
-    *inputs: PyTree,
-    scheme: str | Scheme,
-    call_kwargs: Mapping[str, Any] = {},
-) -> PyTree:
+def compare_with(
+    meter: Meter,
+    starts: Iterable[tuple[str, PyTree]],
+    batch: tuple[PyTree, ...],
+    targets: tuple[PyTree, ...] = (),
+) -> Comparison:
+    """Measure one start after another, as an NNX module can hold only one at a time."""
+    found = {name: diagnose_with(meter, values, batch, targets) for name, values in starts}
+    return Comparison(
+        {name: report for name, (report, _) in found.items()},
+        {name: verdict for name, (_, verdict) in found.items()},
+    )
+
+
+def starts_by(
+    schemes: Iterable[str | Scheme], model: Traced, key: jax.Array, batch: tuple[PyTree, ...]
+) -> Iterator[tuple[str, PyTree]]:
+    """(name, values) of every scheme, each made when it is asked for."""
+    for scheme in map(get_scheme, schemes):
+        yield scheme.name, start(model, key, batch, scheme)
+
+
+def start(model: Traced, key: jax.Array, batch: tuple[PyTree, ...], scheme: str | Scheme) -> PyTree:
     """`initialize`, and for "lsuv" its second half on the same batch: the rescaling."""
-    values = initialize(model, key, *inputs, scheme=scheme, call_kwargs=call_kwargs, overwrite=True)
+    values = initialize(model, key, scheme=scheme, overwrite=True)
     if get_scheme(scheme).name != "lsuv":
         return values
-    batch = batch_of(model, values, inputs)
-    return lsuv_calibrate(model, values, *batch, call_kwargs=call_kwargs).values
+    return lsuv_calibrate(model, values, *batch).values
 
 
-def batch_of(model: Any, values: PyTree, inputs: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
-    """What `measure` wants of what `initialize` wants: a function's parameters go before it."""
-    return inputs[1:] if is_function(model, values) else inputs
+def batch_of(
+    model: Any, inputs: tuple[PyTree, ...], call_kwargs: Mapping[str, Any]
+) -> tuple[PyTree, ...]:
+    """What `measure` wants of what `initialize` wants: without a function's parameter tree."""
+    given = inputs[1:] if takes_parameters(model) else inputs
+    return with_named(given, call_kwargs)[0]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from idinit_jax.signal.meter import Loss, Meter, make_meter, unit_noise
 from idinit_jax.signal.rows import SignalReport
 from idinit_jax.signal.verdict import DEAD, IDENTICAL, Verdict, judge
+from idinit_jax.tracing.frameworks import with_named
 from idinit_jax.tracing.program import PyTree
 
 # A zero start of a branch of zeros under a head of zeros is awake after as many steps.
@@ -39,7 +40,7 @@ def diagnose(
     ['exploding']
     """
     meter = make_meter(model, values, *inputs, loss=loss, call_kwargs=call_kwargs)
-    return diagnose_with(meter, values, inputs, targets)[1]
+    return diagnose_with(meter, values, with_named(inputs, call_kwargs)[0], targets)[1]
 
 
 def diagnose_with(

@@ -6,15 +6,16 @@ from typing import Any, NamedTuple
 
 import jax
 
-from idinit_jax.schemes import Provenance, Scheme, explain, get_scheme
-from idinit_jax.signal.compare import Comparison, batch_of, compare, start
+from idinit_jax.schemes import Provenance, Scheme, explain_graph, get_scheme
+from idinit_jax.signal.compare import Comparison, batch_of, compare_with, start, starts_by
 from idinit_jax.signal.diagnose import diagnose_with
-from idinit_jax.signal.meter import make_meter
+from idinit_jax.signal.meter import Meter, unit_noise
 from idinit_jax.signal.recommend import CANDIDATES, Recommendation, recommend_from
 from idinit_jax.signal.rows import SignalReport
 from idinit_jax.signal.spectrum import Spectrum, spectrum
 from idinit_jax.signal.verdict import Verdict
 from idinit_jax.signal.weights import WeightRow, weight_spectra
+from idinit_jax.tracing import traced
 from idinit_jax.tracing.program import PyTree
 
 
@@ -81,21 +82,20 @@ def inspect_model(
             candidates are measured for a recommendation.
     """
     name = get_scheme(scheme).name
-    provenance = explain(model, *inputs, scheme=scheme, call_kwargs=call_kwargs)
-
-    values = start(model, key, *inputs, scheme=scheme, call_kwargs=call_kwargs)
-    batch = batch_of(model, values, inputs)
-    meter = make_meter(model, values, *batch, call_kwargs=call_kwargs)
+    known, batch = traced(model, inputs, call_kwargs), batch_of(model, inputs, call_kwargs)
+    provenance = explain_graph(known.graph, scheme)
+    values = start(known, key, batch, scheme)
+    meter = Meter(known, unit_noise)
     report, verdict = diagnose_with(meter, values, batch)
-    weights = weight_spectra(model, values, *batch, call_kwargs=call_kwargs)
+    weights = weight_spectra(known, values)
     # Derivatives begin at the input, or behind the embedding of integers: the first row.
-    first = report.rows[0].name
-    jacobian = spectrum(model, values, *batch, start=first, call_kwargs=call_kwargs)
+    jacobian = spectrum(known, values, *batch, start=report.rows[0].name)
     schemes = tuple(others) or (() if verdict.healthy else CANDIDATES)
     comparison = None
     if schemes:
-        names = tuple(dict.fromkeys((name, *(get_scheme(one).name for one in schemes))))
-        comparison = compare(names, model, *inputs, key=key, call_kwargs=call_kwargs)
+        compared = {one.name: one for one in map(get_scheme, (scheme, *schemes))}
+        starts = starts_by(compared.values(), known, key, batch)
+        comparison = compare_with(meter, starts, batch)
     recommendation = recommend_from(comparison) if comparison else None
     return Inspection(
         name, provenance, report, verdict, weights, jacobian, comparison, recommendation

@@ -2,20 +2,19 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from idinit_jax.signal.meter import take_apart_with
 from idinit_jax.signal.sites import INPUT, OUTPUT, Place, find_places, first_floating
-from idinit_jax.tracing import ModelGraph, trace_model
-from idinit_jax.tracing.evaluate import Hook, evaluate
+from idinit_jax.tracing import ModelGraph, Traced
 from idinit_jax.tracing.frameworks import is_array
 from idinit_jax.tracing.program import PyTree, Site
-from idinit_jax.tracing.surroundings import equation_at
+from idinit_jax.tracing.program.evaluate import Hook, evaluate
+from idinit_jax.tracing.program.sites import equation_at
 
 
 class Point(NamedTuple):
@@ -48,23 +47,17 @@ class Between(NamedTuple):
 
 
 def between(
-    model: Any,
-    values: PyTree,
-    inputs: Sequence[PyTree],
-    start: str,
-    end: str,
-    call_kwargs: Mapping[str, Any],
+    traced: Traced, values: PyTree, inputs: Sequence[PyTree], start: str, end: str
 ) -> Between:
     """The part of a model between two named points.
 
     Raises:
         ValueError: no point has this name, or the start has no derivative.
     """
-    apart = take_apart_with(model, values, inputs, call_kwargs)
-    graph = trace_model(apart)
+    graph = traced.graph
     places = find_places(graph)
     first, last = find_point(places, start), find_point(places, end)
-    params, state = apart.split(values)
+    params, state = traced.model.split(values)
     arrays = _arrays(tuple(inputs))
     held = (params, _arrays(state), arrays)
     shape, dtype = _start_aval(graph, arrays, first)

@@ -24,10 +24,11 @@ from idinit_jax.signal.softmaxes import Logits, find_softmaxes, summarize_logits
 from idinit_jax.signal.statistics import Summary, Sums, gram_of, summarize, sums_of
 from idinit_jax.signal.tap import make_slot, tap
 from idinit_jax.signal.units import ParameterStatistics, parameter_statistics
-from idinit_jax.tracing import Model, ModelGraph, take_apart, trace_model
-from idinit_jax.tracing.evaluate import Hook, evaluate
-from idinit_jax.tracing.frameworks import is_array
+from idinit_jax.tracing import ModelGraph, Traced, traced_with
+from idinit_jax.tracing.frameworks import is_array, with_named
 from idinit_jax.tracing.program import PyTree, Site
+from idinit_jax.tracing.program.evaluate import Hook, evaluate
+from idinit_jax.tracing.program.sites import enclosing
 
 Loss = Callable[..., jax.Array]
 
@@ -85,20 +86,30 @@ class Meter:
     """A measurement of one model, compiled at its first call.
 
     Attributes:
-        model: taken apart.
-        graph: traced.
+        traced: the model.
         loss: (outputs, *targets) -> scalar.
     """
 
-    model: Model
-    graph: ModelGraph
+    traced: Traced
     loss: Loss
 
     def __call__(
-        self, values: PyTree, *inputs: PyTree, targets: Sequence[PyTree] = ()
+        self,
+        values: PyTree,
+        *inputs: PyTree,
+        targets: Sequence[PyTree] = (),
+        call_kwargs: Mapping[str, Any] = {},
     ) -> SignalReport:
-        """Measure with other values or another batch of the same shapes."""
+        """Measure with other values or another batch of the same shapes.
+
+        Of `call_kwargs` the arrays are taken; the others are those that the meter was made with.
+        """
+        inputs, _ = with_named(inputs, call_kwargs)
         return self.report(self.compiled(*self.arguments(values, inputs), tuple(targets)))
+
+    @property
+    def graph(self) -> ModelGraph:
+        return self.traced.graph
 
     def report(self, statistics: Statistics) -> SignalReport:
         """Rows from the numbers that `statistics` gave."""
@@ -118,6 +129,19 @@ class Meter:
         return find_softmaxes(self.graph.program)
 
     @functools.cached_property
+    def forward_only(self) -> frozenset[Site]:
+        """Sites in functions with a backward rule of their own: what comes back is not seen there.
+
+        To look at it these functions would have to be opened, and their rule would be lost.
+        """
+        sites = (place.site for place in (*self.places, *self.softmaxes))
+        return frozenset(site for site in sites if self._has_own_rule(site))
+
+    def _has_own_rule(self, site: Site) -> bool:
+        around = enclosing(self.traced.program, site)
+        return any(equation.primitive.name.startswith("custom_vjp") for _, equation in around)
+
+    @functools.cached_property
     def compiled(self) -> Callable[..., Statistics]:
         """`statistics`, jitted."""
         return jax.jit(self.statistics)
@@ -129,18 +153,22 @@ class Meter:
 
     def arguments(self, values: PyTree, inputs: Sequence[PyTree]) -> tuple[PyTree, list, list]:
         """Parameters, and the arrays of the state and of the inputs, as `statistics` wants them."""
-        params, state = self.model.split(values)
+        params, state = self.traced.model.split(values)
         return params, _arrays(state), _arrays(tuple(inputs))
 
     def statistics(
         self, params: PyTree, state: list, inputs: list, targets: tuple = ()
     ) -> Statistics:
         """The measurement as a pure function, for a training step to call under jit."""
-        slots = {place.site: _slot(place) for place in self.places}
+        every = {place.site: _slot(place) for place in self.places}
+        slots = {site: slot for site, slot in every.items() if site not in self.forward_only}
         slots[OUTPUT] = make_slot()
         (loss, (records, output)), (gradients, backward) = jax.value_and_grad(
             self._loss_and_records, argnums=(0, 1), has_aux=True
         )(params, slots, state, inputs, targets)
+        inner = {site: hook for site, hook in self._hooks().items() if site in self.forward_only}
+        if inner:
+            records |= evaluate(self.traced.program, params, state, inputs, inner, every)[1]
         edges = {OUTPUT: Record(output)}
         if (index := first_floating(inputs)) is not None:
             edges[INPUT] = Record(summarize(inputs[index]))
@@ -158,8 +186,7 @@ class Meter:
     def _loss_and_records(
         self, params: PyTree, slots: dict[Site, Sums], state: list, inputs: list, targets: tuple
     ) -> tuple[jax.Array, tuple[dict, Summary]]:
-        hooks: dict[Site, Hook] = {place.site: _hook(place) for place in self.places}
-        hooks |= {softmax.site: _softmax_hook(softmax) for softmax in self.softmaxes}
+        hooks = {s: hook for s, hook in self._hooks().items() if s not in self.forward_only}
         extras = {site: slot for site, slot in slots.items() if site != OUTPUT}
         outputs, records = evaluate(self.graph.program, params, state, inputs, hooks, extras)
         index = output_index(self.graph.program)
@@ -167,6 +194,10 @@ class Meter:
         output = summarize(jax.lax.stop_gradient(outputs[index]))
         tree = jax.tree.unflatten(self.graph.program.out_tree, outputs)
         return self.loss(tree, *targets), (records, output)
+
+    def _hooks(self) -> dict[Site, Hook]:
+        hooks: dict[Site, Hook] = {place.site: _hook(place) for place in self.places}
+        return hooks | {softmax.site: _softmax_hook(softmax) for softmax in self.softmaxes}
 
     def _parameters(self, params: PyTree, gradients: PyTree) -> tuple[ParameterStatistics, ...]:
         paths = self.graph.program.paths
@@ -202,8 +233,7 @@ def make_meter(
     >>> [row.name for row in meter(values, x).rows]
     ['input', 'kernel', 'output']
     """
-    apart = take_apart_with(model, values, inputs, call_kwargs)
-    return Meter(apart, trace_model(apart), loss)
+    return Meter(traced_with(model, values, inputs, call_kwargs), loss)
 
 
 def measure(
@@ -221,8 +251,8 @@ def measure(
     scanned stack gives one row a layer.
 
     Args:
-        model: a Linen, NNX or Equinox module, a Haiku transformed function, or a function
-            `apply(params, *inputs)`.
+        model: a Linen, NNX or Equinox module, a Haiku transformed function, a function
+            `apply(params, *inputs)`, or any of them `traced`.
         values: what the framework calls an initialized model: the variables that Linen's and
             Haiku's `init` return, the NNX or Equinox module itself, a function's parameter tree.
         *inputs: a batch, examples along axis 0.
@@ -246,21 +276,8 @@ def measure(
     [('layers_0/kernel', 1.1), ('layers_2/kernel', 0.5)]
     """
     return make_meter(model, values, *inputs, loss=loss, call_kwargs=call_kwargs)(
-        values, *inputs, targets=targets
+        values, *inputs, targets=targets, call_kwargs=call_kwargs
     )
-
-
-def take_apart_with(
-    model: Any, values: PyTree, inputs: Sequence[PyTree], call_kwargs: Mapping[str, Any]
-) -> Model:
-    """Take a model apart whose values are at hand; those of a function stand before its inputs."""
-    given = (values, *inputs) if is_function(model, values) else tuple(inputs)
-    return take_apart(model, given, call_kwargs)
-
-
-def is_function(model: Any, values: PyTree) -> bool:
-    """Whether a model is a plain function: without `apply`, and not a module like its values."""
-    return not (hasattr(model, "apply") or isinstance(values, type(model)))
 
 
 def _hook(place: Place) -> Hook:

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from idinit_jax.tracing.flatten import open_jaxpr
 from idinit_jax.tracing.frameworks import is_array
 from idinit_jax.tracing.graph import Kernel, ModelGraph, ResidualSum, Use
 from idinit_jax.tracing.program import Program, Site
-from idinit_jax.tracing.surroundings import entered, equation_at, scans_around
+from idinit_jax.tracing.program.flatten import open_jaxpr
+from idinit_jax.tracing.program.sites import entered, equation_at, scans_around
 
 # Addresses of the edges of a model, which no equation has.
 INPUT: Site = (-1,)

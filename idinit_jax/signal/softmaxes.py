@@ -10,8 +10,8 @@ from jax.extend import core
 
 from idinit_jax.signal.sites import Place, loops_around, shape_of
 from idinit_jax.signal.statistics import Forward, is_nonfinite, is_zero, reduce_together
-from idinit_jax.tracing.flatten import called_jaxpr, open_jaxpr
 from idinit_jax.tracing.program import Program, Site
+from idinit_jax.tracing.program.flatten import called_jaxpr, open_jaxpr
 
 # Logits this far below the maximum have no weight: a mask of -100, say, if others have some.
 NEGLIGIBLE = -50.0

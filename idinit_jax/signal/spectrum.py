@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from idinit_jax.signal.jacobian import Between, between
+from idinit_jax.tracing import traced_with
+from idinit_jax.tracing.frameworks import with_named
 from idinit_jax.tracing.program import PyTree
 
 EXACT_LIMIT = 256
@@ -93,7 +95,8 @@ def spectrum(
     """
     if products < PROBES + 4:
         raise ValueError(f"products={products} are too few; give at least {PROBES + 4}")
-    part = between(model, values, inputs, start, end, call_kwargs)
+    traced = traced_with(model, values, inputs, call_kwargs)
+    part = between(traced, values, with_named(inputs, call_kwargs)[0], start, end)
     if min(part.inputs, part.outputs) <= exact_limit:
         return exact_spectrum(part)
     return lanczos_spectrum(part, count, products, jax.random.key(0) if key is None else key)

@@ -7,9 +7,8 @@ import jax
 import numpy as np
 
 from idinit_jax.signal.build import layer_name
-from idinit_jax.signal.meter import take_apart_with
 from idinit_jax.signal.units import unit_matrices
-from idinit_jax.tracing import trace_model
+from idinit_jax.tracing import traced_with
 from idinit_jax.tracing.program import PyTree
 
 
@@ -64,8 +63,8 @@ def weight_spectra(
     >>> row.shape, row.rank, round(row.largest, 3)
     ((8, 4), 4, 1.414)
     """
-    apart = take_apart_with(model, values, inputs, call_kwargs)
-    graph = trace_model(apart)
+    traced = traced_with(model, values, inputs, call_kwargs)
+    apart, graph = traced.model, traced.graph
     arrays = _leaves(graph.program.paths, apart.split(values)[0])
     if reference is not None:
         earlier = _leaves(graph.program.paths, apart.split(reference)[0])

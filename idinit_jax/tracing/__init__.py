@@ -2,7 +2,7 @@
 
 from idinit_jax.tracing.frameworks import Model, take_apart
 from idinit_jax.tracing.graph import Kernel, ModelGraph, Parameter, ResidualSum, Use
-from idinit_jax.tracing.trace import trace, trace_model
+from idinit_jax.tracing.traced import Traced, trace, traced, traced_with
 
 __all__ = [
     "Kernel",
@@ -10,8 +10,10 @@ __all__ = [
     "ModelGraph",
     "Parameter",
     "ResidualSum",
+    "Traced",
     "Use",
     "take_apart",
     "trace",
-    "trace_model",
+    "traced",
+    "traced_with",
 ]

@@ -7,7 +7,7 @@ from typing import Literal
 
 from idinit_jax.tracing.program import Program, Site
 
-Role = Literal["stem", "hidden", "tail", "shortcut", "head", "embedding", "unknown"]
+Role = Literal["stem", "hidden", "tail", "shortcut", "head", "embedding", "router", "unknown"]
 AttentionPart = Literal["query", "key", "value", "output"]
 ParameterKind = Literal[
     "norm_scale",
@@ -17,6 +17,8 @@ ParameterKind = Literal[
     "kernel_scale",
     "position_embedding",
     "class_token",
+    "own",
+    "frozen",
     "unused",
     "unknown",
 ]
@@ -80,6 +82,9 @@ class Kernel:
         factor: the model contracts with `factor * stored` (an equalized learning rate).
         masked: it contracts with `mask * stored` besides; the mask's root mean square is in
             `factor` then.
+        linear: whether the weight is linear in what is stored, or in its direction; the model
+            contracts with a function of a kernel that is not, such as its exponential.
+        frozen: no gradient of the output reaches it.
         layer_roles: roles along the stack axes, flattened; empty without stack axes.
     """
 
@@ -99,6 +104,13 @@ class Kernel:
     unit_axes: tuple[int, ...] = ()
     factor: float = 1.0
     masked: bool = False
+    linear: bool = True
+    frozen: bool = False
+
+    @property
+    def kind(self) -> Literal["kernel", "frozen"]:
+        """A kernel that is not trained is frozen, as a parameter of any other kind is."""
+        return "frozen" if self.frozen else "kernel"
 
     @property
     def batch_axes(self) -> tuple[int, ...]:
@@ -171,6 +183,7 @@ class Parameter:
         stack_axes: axes that index layers.
         start: of a bias, the one value that the model itself gives all its entries at the start,
             if that is known.
+        learned_signal: whether kernels consume it like a signal, as they do latents and queries.
         designed: of a bias, whether it is among the few that the model holds uneven, such as the
             rates of a recurrence.
     """
@@ -189,6 +202,7 @@ class Parameter:
     stack_axes: tuple[int, ...] = ()
     start: float | None = None
     designed: bool = False
+    learned_signal: bool = False
 
 
 @dataclass(frozen=True)

@@ -221,3 +221,50 @@ def test_what_is_not_a_number_is_told_in_full() -> None:
         lambda params, x: jnp.log(x) @ params["w"], {"w": normal(0, 4, 4)}, normal(1, 8, 4)
     )
     assert [reading.note for reading in report.kernels] == ["not run on this batch, or NaN"]
+
+
+def chosen(params: Params, x: jax.Array) -> jax.Array:
+    kept = jnp.arange(64).reshape(8, 8) % 3 > 0
+    return x @ jnp.where(kept, params["kernel"].T, 0.0)
+
+
+def folded(params: Params, x: jax.Array) -> jax.Array:
+    return jnp.einsum("ni,abi->nab", x, params["kernel"].reshape(2, 4, 8)).reshape(-1, 8)
+
+
+@pytest.mark.parametrize("model", [chosen, folded])
+def test_a_kernel_is_seen_through_what_keeps_its_scale(model: Any) -> None:
+    params, x = {"kernel": normal(0, 8, 8, std=3.0)}, normal(1, 64, 8)
+    values, report = lsuv_calibrate(model, params, x)
+    assert abs(np.var(model(values, x)) - 1) < 1e-5
+    assert not report.missed
+
+
+def test_factors_of_one_weight_are_left_alone() -> None:
+    """Each of them scales the output: both corrections together would go too far."""
+
+    def model(params: Params, x: jax.Array) -> jax.Array:
+        return x @ (params["left"] @ params["right"])
+
+    params = {"left": normal(0, 8, 3), "right": normal(1, 3, 8)}
+    values, report = lsuv_calibrate(model, params, normal(2, 64, 8))
+    jax.tree.map(np.testing.assert_array_equal, values, params)
+    assert {one.path for one in report.missed} == {"left", "right"}
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_a_bias_is_shifted_only_where_the_signal_gets_it_as_it_is(scaled: bool) -> None:
+    """Shifting one that the data scale would not move the mean by as much."""
+
+    def model(params: Params, x: jax.Array) -> jax.Array:
+        bias = jnp.broadcast_to(params["bias"][None], x.shape)
+        return x @ params["kernel"] + (bias * (x > 0.0).astype(x.dtype) if scaled else bias)
+
+    params = {"kernel": normal(0, 8, 8), "bias": jnp.full(8, 3.0)}
+    x = normal(1, 64, 8)
+    values, report = lsuv_calibrate(model, params, x, center_outputs=True)
+    assert bool(report.biases) is not scaled
+    if scaled:
+        np.testing.assert_array_equal(values["bias"], params["bias"])
+    else:
+        assert abs(np.mean(model(values, x))) < 1e-5

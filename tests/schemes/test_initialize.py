@@ -15,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import idinit_jax
 from idinit_jax.schemes import explain, initialize, plan
 from idinit_jax.schemes import own as own_module
-from idinit_jax.tracing.starts import uniform_outputs
+from idinit_jax.tracing.program.first_values import uniform_outputs
 
 KEY = jax.random.key(3)
 X = jnp.ones((2, 8))

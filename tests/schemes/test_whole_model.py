@@ -20,7 +20,6 @@ from idinit_jax.schemes import (
     initialize,
     plan,
     reinitialize,
-    remembered,
     selection,
     train_only,
 )
@@ -195,17 +194,3 @@ def test_replicas_that_differ_are_named():
 )
 def test_patterns(pattern, path, expected):
     assert matches(pattern, path) is expected
-
-
-def test_equal_linen_modules_are_traced_once(monkeypatch):
-    traces = []
-    monkeypatch.setattr(
-        remembered, "_trace", lambda *call: traces.append(call) or ("model", "graph")
-    )
-    for width, x in ((31, X), (31, X + 1), (33, X), (31, jnp.ones((3, 8)))):
-        remembered.traced(nn.Dense(width), (x,), {})
-    assert len(traces) == 3
-    for _ in range(2):
-        remembered.traced(jnp.dot, (X, X), {})
-    assert len(traces) == 5
-    remembered._remembered.cache_clear()

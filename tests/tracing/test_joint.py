@@ -15,7 +15,7 @@ from gallery.entry import GALLERY
 
 from idinit_jax import models
 from idinit_jax.schemes import initialize
-from idinit_jax.tracing import ModelGraph, take_apart, trace_model
+from idinit_jax.tracing import ModelGraph, Traced, take_apart
 
 for file in sorted((pathlib.Path(__file__).parent / "gallery").glob("*.py")):
     importlib.import_module(f"gallery.{file.stem}")
@@ -43,7 +43,7 @@ def test_gallery_is_read_alike_from_one_trace_and_from_two():
             apart = take_apart(entry.model, entry.inputs, entry.call_kwargs)
             if apart.joint is None or apart.joint.forward is None:
                 continue
-            once, twice = trace_model(apart), trace_model(apart._replace(joint=None))
+            once, twice = Traced(apart).graph, Traced(apart._replace(forward=None)).graph
         assert without_sites(once) == without_sites(twice), name
         assert once.branches == twice.branches, name
         compared += 1
@@ -81,7 +81,7 @@ def test_own_models_are_traced_once(model, shape, dtype):
     apart = take_apart(model, (jax.ShapeDtypeStruct(shape, dtype),))
     assert apart.joint
     assert apart.joint.forward
-    once, twice = trace_model(apart), trace_model(apart._replace(joint=None))
+    once, twice = Traced(apart).graph, Traced(apart._replace(forward=None)).graph
     assert without_sites(once) == without_sites(twice)
 
 
@@ -196,7 +196,7 @@ def test_module_that_asks_is_traced_in_earnest(module):
     apart = take_apart(module, (X,))
     assert apart.joint
     assert apart.joint.forward is None
-    assert trace_model(apart).branches == 1
+    assert Traced(apart).graph.branches == 1
 
 
 class Scanned(nn.Module):

@@ -13,9 +13,9 @@ from gallery import (
 )
 
 from idinit_jax.tracing import Kernel
-from idinit_jax.tracing.evaluate import evaluate
-from idinit_jax.tracing.flatten import flatten
-from idinit_jax.tracing.flow import analyse
+from idinit_jax.tracing.facts import find_facts
+from idinit_jax.tracing.program.evaluate import evaluate
+from idinit_jax.tracing.program.flatten import flatten
 
 DRAWS = 48
 MODELS = [
@@ -80,8 +80,7 @@ def _with(operands, side, data):
 def signal_sides(graph):
     """Site of every product with a kernel -> which operand is the signal."""
     line = flatten(graph.program)
-    flow = analyse(line)
-    nodes = [(line.nodes[one.node], one.data) for one in flow.contractions]
+    nodes = [(line.nodes[use.node], use.signal) for use in find_facts(line).uses.values()]
     return {node.site: node.inputs.index(data) for node, data in nodes}
 
 

@@ -7,7 +7,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from idinit_jax.tracing.frameworks.arrays import PyTree, abstract, combine, is_array, partition
+from idinit_jax.tracing.frameworks.arrays import (
+    PyTree,
+    abstract,
+    as_call,
+    combine,
+    is_array,
+    partition,
+)
+from idinit_jax.tracing.frameworks.forward import Forward, trace_forward
 from idinit_jax.tracing.frameworks.model import Model, own_values
 
 _MAPPED_BY_HAND = (
@@ -33,7 +41,8 @@ def adapt_equinox(module: Any, inputs: tuple, call_kwargs: dict) -> Model:
     arrays, static = equinox.partition(held_state, is_array)
 
     def apply_one(params: PyTree, state: PyTree, *inputs: Any) -> PyTree:
-        return equinox.combine(params, state, static)(*inputs, **call_kwargs)
+        args, named = as_call(inputs)
+        return equinox.combine(params, state, static)(*args, **call_kwargs, **named)
 
     def join(params: PyTree, state: PyTree) -> Any:
         return equinox.combine(params, state, static)
@@ -43,14 +52,14 @@ def adapt_equinox(module: Any, inputs: tuple, call_kwargs: dict) -> Model:
         return params, equinox.filter(state, is_array)
 
     params, state, inputs = abstract(held_params), abstract(arrays), abstract(inputs)
-    apply = _batched_if_needed(apply_one, params, state, inputs)
+    apply, forward = _batched_if_needed(apply_one, params, state, inputs)
     own = own_values(held_params, arrays)
-    return Model("equinox", apply, params, state, inputs, own, join, split)
+    return Model("equinox", apply, params, state, inputs, own, join, split, forward)
 
 
 def _batched_if_needed(
     apply_one: Callable, params: PyTree, state: PyTree, inputs: tuple
-) -> Callable:
+) -> tuple[Callable, Forward]:
     """Equinox modules see one example: map over the first axis where only a batch fits."""
 
     def apply_batch(params: PyTree, state: PyTree, *inputs: Any) -> PyTree:
@@ -60,18 +69,11 @@ def _batched_if_needed(
         )
 
     try:
-        _abstract_call(apply_one, params, state, inputs)
+        return apply_one, trace_forward(apply_one, params, state, inputs)
     except Exception as one_example:
         try:
-            _abstract_call(apply_batch, params, state, inputs)
+            return apply_batch, trace_forward(apply_batch, params, state, inputs)
         except Exception as batch:
             if "unbound axis name" in f"{one_example}{batch}":
                 raise TypeError(_MAPPED_BY_HAND) from one_example
             raise one_example  # noqa: B904 the other error is part of the story
-        return apply_batch
-    return apply_one
-
-
-def _abstract_call(apply: Callable, params: PyTree, state: PyTree, inputs: tuple) -> PyTree:
-    dynamic, static = partition(inputs)
-    return jax.eval_shape(lambda p, s, d: apply(p, s, *combine(d, static)), params, state, dynamic)

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from idinit_jax.tracing.frameworks.arrays import PyTree, abstract, is_array
+from idinit_jax.tracing.frameworks.arrays import PyTree, abstract, as_call, is_array
 from idinit_jax.tracing.frameworks.model import Model, own_values
 
 
@@ -26,7 +26,8 @@ def adapt_function(function: Callable, inputs: tuple, call_kwargs: dict) -> Mode
 
     def apply(params: PyTree, state: PyTree, *inputs: Any) -> PyTree:
         del state
-        return function(whole(params), *inputs, **call_kwargs)
+        args, named = as_call(inputs)
+        return function(whole(params), *args, **call_kwargs, **named)
 
     return Model(
         "function",

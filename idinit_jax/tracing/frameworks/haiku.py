@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from idinit_jax.tracing.frameworks.arrays import PyTree, abstract, combine, partition
+from idinit_jax.tracing.frameworks.arrays import PyTree, abstract, as_call, combine, partition
 from idinit_jax.tracing.frameworks.model import Model
 
 
@@ -25,7 +25,8 @@ def adapt_haiku(transformed: Any, inputs: tuple, call_kwargs: dict) -> Model:
 
     @jax.jit  # traced once, for the shapes here and for `own` later
     def init(key: jax.Array, dynamic: list) -> tuple[PyTree, PyTree]:
-        values = transformed.init(key, *combine(dynamic, static), **call_kwargs)
+        args, named = as_call(combine(dynamic, static))
+        values = transformed.init(key, *args, **call_kwargs, **named)
         return values if stateful else (values, {})
 
     # hk.without_apply_rng takes the key out of apply's signature.
@@ -34,7 +35,8 @@ def adapt_haiku(transformed: Any, inputs: tuple, call_kwargs: dict) -> Model:
     def apply(params: PyTree, state: PyTree, *inputs: Any) -> PyTree:
         key = (jax.random.key(0),) if draws else ()
         held = (params, state) if stateful else (params,)
-        output = transformed.apply(*held, *key, *inputs, **call_kwargs)
+        args, named = as_call(inputs)
+        output = transformed.apply(*held, *key, *args, **call_kwargs, **named)
         return output[0] if stateful else output
 
     def join(params: PyTree, state: PyTree) -> PyTree:

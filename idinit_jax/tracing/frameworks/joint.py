@@ -17,7 +17,7 @@ import jax
 from jax.extend import core
 from jax.interpreters import partial_eval
 
-from idinit_jax.tracing.frameworks.arrays import PyTree
+from idinit_jax.tracing.frameworks.arrays import PyTree, output_arrays
 from idinit_jax.tracing.frameworks.questions import asks
 
 _PLAIN_STATE = {"batch_stats"}
@@ -62,10 +62,10 @@ def trace_jointly(module: nn.Module, call: Callable[[list], PyTree], arrays: lis
         args, kwargs = call(list(arrays))
         rngs = {"params": key, "dropout": jax.random.key(0)}
         output, variables = module.init_with_output(rngs, *args, **kwargs)
-        leaves, tree = jax.tree.flatten(output)
+        leaves, tree = output_arrays(output)
         structure.append(tree)
         state = dict(variables)
-        return (state.pop("params", {}), state), [leaf for leaf in leaves if hasattr(leaf, "shape")]
+        return (state.pop("params", {}), state), leaves
 
     with nn.intercept_methods(note):
         closed, ((params, state), _) = jax.make_jaxpr(both, return_shape=True)(

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax.core import DenyList, unfreeze
 
-from idinit_jax.tracing.frameworks.arrays import PyTree, abstract, combine, partition
+from idinit_jax.tracing.frameworks.arrays import PyTree, abstract, as_call, combine, partition
+from idinit_jax.tracing.frameworks.forward import Forward
 from idinit_jax.tracing.frameworks.joint import trace_jointly
 from idinit_jax.tracing.frameworks.model import Model
 
@@ -17,7 +18,11 @@ def adapt_linen(module: nn.Module, inputs: tuple, call_kwargs: dict) -> Model:
     inputs = abstract(inputs)
     dynamic, static = partition(inputs)
 
-    joint = trace_jointly(module, lambda arrays: (combine(arrays, static), call_kwargs), dynamic)
+    def call(arrays: list) -> tuple[tuple, dict[str, Any]]:
+        args, named = as_call(combine(arrays, static))
+        return args, {**call_kwargs, **named}
+
+    joint = trace_jointly(module, call, dynamic)
     boxed = {"params": joint.params, **joint.state}
 
     def split(variables: Mapping[str, Any]) -> tuple[PyTree, PyTree]:
@@ -29,19 +34,23 @@ def adapt_linen(module: nn.Module, inputs: tuple, call_kwargs: dict) -> Model:
 
     def apply(params: PyTree, state: PyTree, *inputs: Any) -> PyTree:
         key = jax.random.key(0)
+        args, named = as_call(inputs)
         output, _ = module.apply(
             {"params": params, **state},
-            *inputs,
+            *args,
             rngs={"params": key, "dropout": key},
             mutable=DenyList(("params",)),
             **call_kwargs,
+            **named,
         )
         return output
 
     def own(key: jax.Array) -> tuple[PyTree, PyTree]:
         zeros = [jnp.zeros(leaf.shape, leaf.dtype) for leaf in dynamic]
         rngs = {"params": key, "dropout": jax.random.fold_in(key, 1)}
-        return split(module.init(rngs, *combine(zeros, static), **call_kwargs))
+        args, kwargs = call(zeros)
+        return split(module.init(rngs, *args, **kwargs))
 
     params, state = split(boxed)
-    return Model("linen", apply, params, state, inputs, own, join, split, joint)
+    forward = Forward(joint.forward, joint.out_tree) if joint.forward else None
+    return Model("linen", apply, params, state, inputs, own, join, split, forward, joint)

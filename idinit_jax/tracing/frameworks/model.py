@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 from idinit_jax.tracing.frameworks.arrays import PyTree
+from idinit_jax.tracing.frameworks.forward import Forward
 from idinit_jax.tracing.frameworks.joint import Joint
 
 
@@ -22,6 +23,7 @@ class Model(NamedTuple):
             holds shapes only and has no initializer.
         join: (params, state) -> what the framework calls an initialized model.
         split: its inverse.
+        forward: a trace of the call, where taking the model apart has made one.
         joint: what one trace of its initialization gave, for a Linen module.
     """
 
@@ -33,6 +35,7 @@ class Model(NamedTuple):
     own: Callable[[jax.Array], tuple[PyTree, PyTree]] | None
     join: Callable[[PyTree, PyTree], Any]
     split: Callable[[Any], tuple[PyTree, PyTree]]
+    forward: Forward | None = None
     joint: Joint | None = None
 
     @property

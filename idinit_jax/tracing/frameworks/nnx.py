@@ -5,7 +5,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from idinit_jax.tracing.frameworks.arrays import PyTree, abstract
+from idinit_jax.tracing.frameworks.arrays import PyTree, abstract, as_call
 from idinit_jax.tracing.frameworks.model import Model, own_values
 
 
@@ -13,7 +13,9 @@ def adapt_nnx(module: nnx.Module, inputs: tuple, call_kwargs: dict) -> Model:
     graphdef, held_params, held_state = nnx.split(module, nnx.Param, ...)
 
     def apply(params: PyTree, state: PyTree, *inputs: Any) -> PyTree:
-        return nnx.merge(graphdef, _as_state(held_params, params), state)(*inputs, **call_kwargs)
+        args, named = as_call(inputs)
+        whole = nnx.merge(graphdef, _as_state(held_params, params), state)
+        return whole(*args, **call_kwargs, **named)
 
     def split(module: nnx.Module) -> tuple[PyTree, PyTree]:
         _, params, state = nnx.split(module, nnx.Param, ...)

@@ -8,7 +8,7 @@ X = shape(7, 5)
 EXPERT = {"router": (8, 4), "up": (4, 8, 12), "bias": (4, 12), "down": (4, 12, 8)}
 EXPERTS = {
     "w_in": "stem io",
-    "*/router": "hidden io",
+    "*/router": "router io",
     "*/up": "hidden gio >gelu",
     "*/bias": "bias",
     "*/down": "tail gio >",
@@ -301,7 +301,7 @@ def experts_by_one_hot_rows():
     params |= {"up": (count, 8, 6), "down": (count, 6, 8)}
     expected = {
         "in": "stem io",
-        "router": "hidden io @",
+        "router": "router io @",
         "up": "hidden gio @ >silu",
         "down": "tail gio @",
         "out": "head io",

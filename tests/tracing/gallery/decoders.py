@@ -343,7 +343,7 @@ def mixture_of_experts():
     params |= {f"layer_{index}": layer for index in range(2)}
     expected = {
         "embed": "embedding io",
-        "*/router": "hidden io",
+        "*/router": "router io",
         "*/up": "hidden gio >gelu",
         "*/down": "tail gio",
         "*/scale": "norm_scale",

@@ -17,13 +17,15 @@ class Entry(NamedTuple):
         inputs: sample inputs.
         expected: path pattern -> expectation; the first pattern that matches a path holds.
         residuals: residual branches, every turn of a loop counted.
-        call_kwargs: keyword arguments of the model's call.
+        call_kwargs: keyword arguments of the model's call; arrays among them are inputs.
 
     An expectation is a line of words. For a kernel: its role, then a letter for every axis of
-    `view` (i: in, o: out, g: group, s: stack, `.`: spatial), then if it matters the attention
-    parts ("@query") and the nonlinearity that follows (">gelu", ">" for none), and for a stack the
-    role of every layer ("=stem,hidden,tail"). For any other parameter: its kind, then "ends" where
-    it is the last to scale a residual branch, and "s" where it is stacked.
+    `view` (i: in, o: out, g: group, s: stack, `.`: spatial), then "bent" where the weight is a
+    nonlinear function of the parameter, then if it matters the attention parts ("@query") and the
+    nonlinearity that follows (">gelu", ">" for none), and for a stack the role of every layer
+    ("=stem,hidden,tail"). For any other parameter: its kind, then "ends" where it is the last to
+    scale a residual branch, and "s" where it is stacked; "learned_signal" for one that kernels
+    consume like a signal; "frozen" for one without a gradient, kernels too.
     """
 
     model: Any
@@ -93,14 +95,17 @@ def axis_letters(kernel: Kernel) -> str:
 
 def _described(one: Any, expected: str) -> str:
     """The traced parameter in the words of an expectation, as far as that one speaks of it."""
+    if one.kind == "frozen" and expected.startswith("frozen"):
+        return " ".join(["frozen"] + ["s"] * bool(one.stack_axes))
     if not isinstance(one, Kernel):
+        if expected == "learned_signal" and one.learned_signal:
+            return expected
         return " ".join([one.kind] + ["ends"] * one.ends_branch + ["s"] * bool(one.stack_axes))
-    words = [one.role, axis_letters(one)]
-    for word in expected.split()[2:]:
-        said = {
-            "@": ",".join(one.attention),
-            ">": one.nonlinearity or "",
-            "=": ",".join(one.layer_roles),
-        }
-        words.append(word[0] + said.get(word[0], ""))
+    words = [one.role, axis_letters(one)] + ["bent"] * (not one.linear)
+    said = {
+        "@": ",".join(one.attention),
+        ">": one.nonlinearity or "",
+        "=": ",".join(one.layer_roles),
+    }
+    words += [word[0] + said[word[0]] for word in expected.split()[2:] if word[0] in said]
     return " ".join(words)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from idinit_jax.tracing.flatten import called_jaxpr, open_jaxpr
+from idinit_jax.tracing.program.flatten import called_jaxpr, open_jaxpr
 from idinit_jax.tracing.table.intervals import EVERYWHERE, Interval
 from idinit_jax.tracing.table.law import Applied, Operands
 

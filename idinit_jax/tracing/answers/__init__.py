@@ -1,0 +1,1 @@
+"""Answers: what a model's parameters are for, computed from facts."""
