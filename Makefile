@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test test-oldest bench lint clean
 
 demo: $(VENV)/experiments
 	$(BIN)/python -m experiments.demo
@@ -12,11 +12,15 @@ demo: $(VENV)/experiments
 test: $(VENV)/dev
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
+# The suite on the oldest versions of what it needs, in an environment of its own.
+test-oldest:
+	PIP_CONSTRAINT=tests/oldest.txt $(MAKE) test VENV=.venv-oldest
+
 # DATA: where TensorFlow Datasets prepared CIFAR-10, for the benchmarks that read images.
 bench: $(VENV)/bench
 	$(BIN)/python -m benchmarks $(if $(DATA),--data-dir $(DATA))
 
-# Types are checked against the oldest JAX, Python 3.11's: newer ones hide names that both have.
+# Types are checked against Python 3.11's JAX: newer ones hide names that both have.
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -1,7 +1,9 @@
 """What a user sees before calling anything: names, and what an import costs."""
 
+import configparser
 import subprocess
 import sys
+from pathlib import Path
 
 import idinit_jax
 
@@ -23,3 +25,15 @@ def test_importing_the_core_pulls_in_nothing_heavy():
         [sys.executable, "-c", listing], capture_output=True, text=True, check=True
     )
     assert ran.stdout.strip() == "[]"
+
+
+def test_the_oldest_versions_are_the_lower_bounds():
+    root = Path(__file__).parent.parent
+    setup = configparser.ConfigParser()
+    setup.read(root / "setup.cfg")
+    bounds = setup["options"]["install_requires"].split()
+    lines = (root / "tests" / "oldest.txt").read_text().splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    jaxlib = next(pin for pin in pins if pin.startswith("jax==")).replace("jax", "jaxlib")
+    assert {pin.replace("==", ">=") for pin in pins if pin != jaxlib} == set(bounds)
+    assert jaxlib in pins
