@@ -145,6 +145,17 @@ CATALOGUE = (
         ),
     ),
     Benchmark(
+        "call_path",
+        against="nothing: files and calls",
+        fair="fresh process a model, every call counted",
+        ratios=(
+            Ratio("residual MLP, files", "models.residual_mlp.files"),
+            Ratio("residual MLP, calls between files", "models.residual_mlp.crossings"),
+            Ratio("ViT-Ti/16, files", "models.vit_ti16.files"),
+            Ratio("ViT-Ti/16, calls between files", "models.vit_ti16.crossings"),
+        ),
+    ),
+    Benchmark(
         "signal_measure",
         against="value and gradient of the same loss, ResNet-50, 224, batch 32",
         fair="both compiled, one process, in turn",
