@@ -1,6 +1,7 @@
 """A strict session: eight CPU devices, no silent promotion, every warning an error."""
 
 import os
+from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
@@ -24,3 +25,11 @@ hypothesis.settings.load_profile("suite")
 def key() -> jax.Array:
     """One fixed typed key; tests that need several split it."""
     return jax.random.key(20250311)
+
+
+@pytest.fixture(scope="module")
+def quick_compilation() -> Iterator[None]:
+    """Programs that run only a few times need not run fast."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -8,6 +8,8 @@ import pytest
 
 from idinit_jax.calibration import lsuv_calibrate
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 Tree = dict
 
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from idinit_jax.calibration import Calibrated, compile_lsuv, lsuv_calibrate
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 FEATURES, WIDTH, CLASSES = 6, 16, 3
 BATCH = 3.0 + 2.0 * jax.random.normal(jax.random.key(0), (64, FEATURES))
 FIRST = jax.random.normal(jax.random.key(1), (FEATURES, WIDTH))

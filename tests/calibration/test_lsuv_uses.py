@@ -9,6 +9,8 @@ import pytest
 
 from idinit_jax.calibration import lsuv_calibrate
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 Params = dict[str, jax.Array]
 
 

@@ -1,8 +1,7 @@
 """Small runs that the tests of training share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import jax
 import pytest
 
 from experiments.config import (
@@ -21,14 +20,6 @@ QUIET = Execution(devices=1, progress=False, tensorboard=False)
 def quiet() -> Execution:
     """On one device, without a bar and without events."""
     return QUIET
-
-
-@pytest.fixture(scope="module")
-def quick_compilation() -> Iterator[None]:
-    """Programs that run only a few times need not run fast."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

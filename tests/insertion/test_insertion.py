@@ -13,6 +13,8 @@ from idinit_jax.insertion import insert_fixup, insert_multipliers
 from idinit_jax.schemes import initialize
 from idinit_jax.tracing import trace
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 WIDTH, DEPTH = 8, 3
 X = jax.random.normal(jax.random.key(0), (4, WIDTH))
 

@@ -17,6 +17,8 @@ from idinit_jax.models import cifar_resnet, imagenet_resnet
 from idinit_jax.models.residual import ResidualBlock
 from idinit_jax.models.resnet import Stage
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 LAYOUTS = ["patch", "tap", "channel"]
 EPSILON = 1e-6
 # An input reaches a branch's tail through at most 9 shifted copies in each of at most 4 replicas

@@ -9,6 +9,8 @@ import pytest
 import idinit_jax.initializers as inits
 from idinit_jax.models import MLP
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 X = np.random.default_rng(0).standard_normal((3, 4, 2)).astype(np.float32)
 
 

@@ -12,6 +12,8 @@ from idinit_jax.models import cifar_resnet, imagenet_resnet
 from idinit_jax.models.residual import RESIDUALS, ResidualBlock
 from idinit_jax.models.resnet import ResNet, layout
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 CIFAR = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
 IMAGENET = jax.ShapeDtypeStruct((2, 224, 224, 3), jnp.float32)
 

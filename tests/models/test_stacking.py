@@ -22,6 +22,8 @@ from idinit_jax.models.residual import ResidualBlock
 from idinit_jax.models.resnet import Stage
 from idinit_jax.models.stacking import run_blocks
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (2, 8, 8, 3)).astype(np.float32)
 TOKENS = np.arange(12, dtype=np.int32).reshape(2, 6)
 SIZE = TransformerSize(width=16, depth=2, heads=2)

@@ -13,6 +13,8 @@ from idinit_jax.models import TransformerSize, ViT, vit_size
 from idinit_jax.models.transformer import TransformerBlock
 from idinit_jax.models.vit import sincos_positions
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 TINY = TransformerSize(width=16, depth=2, heads=2)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (2, 8, 8, 3)).astype(np.float32)
 

@@ -15,6 +15,8 @@ import pytest
 from idinit_jax import inspect
 from idinit_jax.models import MLP
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 FACTORIES = """
 import jax.numpy as jnp
 from idinit_jax.models import MLP

@@ -11,6 +11,8 @@ import signal_zoo as zoo
 import idinit_jax
 from idinit_jax import signal
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 X = jax.random.normal(jax.random.key(0), (64, 48))
 
 

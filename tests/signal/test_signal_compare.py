@@ -8,6 +8,8 @@ from flax import nnx
 import idinit_jax
 from idinit_jax import signal
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 DEPTH, WIDTH = 40, 48
 X = jax.random.normal(jax.random.key(0), (24, WIDTH))
 SHAPES = jax.ShapeDtypeStruct((DEPTH, WIDTH, WIDTH), jnp.float32)

@@ -14,6 +14,8 @@ from idinit_jax.models import cifar_resnet
 from idinit_jax.schemes import initialize
 from idinit_jax.signal.softmaxes import summarize_logits
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (16, 12))
 PARAMS = {

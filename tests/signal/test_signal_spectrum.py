@@ -7,6 +7,8 @@ import pytest
 
 from idinit_jax import signal
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 WIDTH = 96
 KERNELS = jnp.asarray(np.random.default_rng(0).standard_normal((3, WIDTH, WIDTH)) / 10, jnp.float32)
 X = jax.random.normal(jax.random.key(0), (1, WIDTH))

@@ -8,6 +8,8 @@ from idinit_jax import signal
 from idinit_jax.signal.diagnose import diagnose_with
 from idinit_jax.signal.meter import Meter
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 METERS: dict[object, Meter] = {}
 
 
