@@ -93,13 +93,15 @@ def _seeds(facts: Facts, contractions: Sequence[Contraction]) -> set[int]:
 
 
 def _is_basis(facts: Facts, value: int) -> bool:
-    """Whether a value holds rows of the identity: every output by itself."""
+    """Whether a value holds rows of the identity, or one of them: outputs by themselves."""
     node = facts.node_of(value)
     while node is not None and node.operation != "eq" and len(node.inputs) == 1:
         node = facts.node_of(node.inputs[0])
-    return (
-        node is not None and node.operation == "eq" and all(_counts(facts, x) for x in node.inputs)
-    )
+    if node is None or node.operation not in ("eq", "pad"):
+        return False
+    if node.operation == "pad":
+        return [bool(facts.numbers[x]) for x in node.inputs] == [True, False]
+    return all(_counts(facts, x) for x in node.inputs)
 
 
 def _counts(facts: Facts, value: int) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from idinit_jax.tracing.facts import relation as relations
 from idinit_jax.tracing.facts.relation import Relation
@@ -199,17 +200,12 @@ def _both(held: Made, other: Made) -> Made:
 
 
 def _held_interval(line: StraightLine, value: int) -> Interval:
-    array = line.arrays.get(value)
-    dtype = line.dtypes[value]
+    """The interval of what no node makes: a mask, an array of constants, an input."""
+    dtype, held = line.dtypes[value], line.arrays.get(value)
     if dtype is not None and jnp.issubdtype(dtype, jnp.bool_):
         return (0.0, 1.0)
-    if (
-        array is None
-        or getattr(array, "size", 0) == 0
-        or not jnp.issubdtype(array.dtype, jnp.number)
-    ):
-        return EVERYWHERE
-    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+    array = None if held is None else np.asarray(held)
+    if array is None or not array.size or jnp.issubdtype(array.dtype, jnp.complexfloating):
         return EVERYWHERE
     low, high = float(array.min()), float(array.max())
     return EVERYWHERE if math.isnan(low) or math.isnan(high) else (low, high)

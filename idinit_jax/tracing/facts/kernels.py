@@ -108,7 +108,7 @@ def _sum_of_products(facts: Facts, index: int, node: Node) -> Use | None:
     if not facts.is_data(value) or not any(root in facts.weights for root in degree):
         return None
     over = set(node.params["axes"])
-    signals = [root for root, power in degree.items() if power > 0 and root not in facts.weights]
+    signals = [root for root, power in degree.items() if power >= 0 and root not in facts.weights]
     varying = {span.dim for span in facts.varying(value, signals)}
     for root, power in degree.items():
         if root not in facts.weights or power != 1:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 
 from idinit_jax.tracing.facts.facts import Facts
-from idinit_jax.tracing.facts.kernels import find_use
 from idinit_jax.tracing.facts.folding import folded
+from idinit_jax.tracing.facts.kernels import find_use
 from idinit_jax.tracing.facts.values import Assumed, Degree
 from idinit_jax.tracing.program.flatten import CARRY, CUSTOM, Node, StraightLine
 from idinit_jax.tracing.table.law import Law

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.extend import core
@@ -129,6 +130,15 @@ def _shape(aval: Any) -> tuple[int, ...]:
     return tuple(getattr(aval, "shape", ()))
 
 
+def _is_numeric(literal: Any) -> bool:
+    """Whether a constant is a number or an array of numbers, and no random key."""
+    dtype = getattr(literal, "dtype", None)
+    return isinstance(literal, int | float | complex) or (
+        dtype is not None
+        and (jnp.issubdtype(dtype, jnp.number) or jnp.issubdtype(dtype, jnp.bool_))
+    )
+
+
 class _Writer:
     """Appends nodes while it walks a jaxpr; the lists it fills become the straight line."""
 
@@ -150,11 +160,12 @@ class _Writer:
 
     def constant(self, literal: Any, aval: Any) -> int:
         value = self.value(aval)
-        if np.ndim(literal) == 0 and isinstance(literal, int | float | np.generic | np.ndarray):
-            if not np.imag(literal):
-                self.constants[value] = float(np.real(literal))
-        elif np.ndim(literal) > 0 and not isinstance(literal, Tracer):
+        if isinstance(literal, Tracer) or not _is_numeric(literal):
+            return value
+        if np.ndim(literal) > 0:
             self.arrays[value] = literal
+        elif not np.imag(np.asarray(literal)):
+            self.constants[value] = float(np.real(np.asarray(literal)))
         return value
 
     def node(
