@@ -348,11 +348,25 @@ def block_parameters(block: Block, spelling: Spelling) -> dict[str, tuple[tuple[
     return found
 
 
+def without_what_is_open(network: Network, spelling: Spelling) -> Spelling:
+    """Another spelling where tracing is known to be wrong."""
+    blocks = network.blocks
+    # Open: what is multiplied with a normalized signal and summed by hand is called a norm's scale.
+    if spelling.product == "summed" and any(block.norm != "none" for block in blocks):
+        spelling = spelling._replace(product="matmul")
+    # Open: the sum of a normalized signal and of experts side by side is not seen as residual.
+    before = (blocks[-1], *blocks[:-1])
+    if any(
+        block.kind == "expert" and one.norm == "after"
+        for one, block in zip(before, blocks, strict=True)
+    ):
+        spelling = spelling._replace(experts="scanned")
+    return spelling
+
+
 def write(network: Network, spelling: Spelling) -> Written:
     """The network in this spelling."""
-    # Open: what is multiplied with a normalized signal and summed by hand is called a norm's scale.
-    if spelling.product == "summed" and any(block.norm != "none" for block in network.blocks):
-        spelling = spelling._replace(product="matmul")
+    spelling = without_what_is_open(network, spelling)
     stacked = spelling.layers != "separate"
     layer, expected = {}, {"in": "stem io @ >", "out": "head io @ >"}
     fans = {"in": (FEATURES, WIDTH), "out": (WIDTH, CLASSES)}
