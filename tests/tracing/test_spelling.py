@@ -20,7 +20,7 @@ def branches(graph):
     return found
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(NETWORKS, SPELLINGS)
 def test_spelling_changes_nothing(network, spelling):
     written = write(network, spelling)
