@@ -187,15 +187,24 @@ def test_what_is_unused_moves_nothing(numbers):
     assert numbers.at(moved)[0] == numbers.at({})[0]
 
 
+def added_behind(graph, tails):
+    """What is added behind these kernels, or behind none; the biases of others keep them alive."""
+    added = ("bias", "norm_bias", "position_embedding", "class_token")
+    return {
+        one.path
+        for one in graph.parameters
+        if one.kind in added and (one.kernel is None or one.kernel in tails)
+    }
+
+
 def test_a_branch_is_zero_with_its_tails_and_learns_from_near_there(numbers):
     """What is added along a branch is zero too. At zero itself a relu has no derivative, and a
     recurrent kernel reads a state of zeros, so one tail must learn where all are small.
     """
     graph, (_, _, usual) = numbers.graph, numbers.at({})
-    added = ("bias", "norm_bias", "position_embedding", "class_token")
-    biases = {one.path for one in graph.parameters if one.kind in added}
     for one in graph.residuals:
-        zero = {path: jnp.zeros_like(numbers.params[path]) for path in biases.union(one.tails)}
+        paths = {*one.tails, *added_behind(graph, one.tails)}
+        zero = {path: jnp.zeros_like(numbers.params[path]) for path in paths}
         _, records, _ = numbers.at(zero)
         np.testing.assert_array_equal(records[one.site][one.branch_operand], 0)
         _, _, gradients = numbers.at({path: 1e-3 * numbers.params[path] for path in one.tails})
@@ -206,9 +215,9 @@ def test_a_branch_is_zero_with_its_tails_and_learns_from_near_there(numbers):
 
 def test_what_ends_a_branch_silences_it(numbers):
     graph = numbers.graph
-    biases = {one.path for one in graph.parameters if one.kind in ("bias", "norm_bias")}
-    zero = {path: jnp.zeros_like(numbers.params[path]) for path in biases}
     for index, one in enumerate(graph.residuals):
+        behind = added_behind(graph, one.tails)
+        zero = {path: jnp.zeros_like(numbers.params[path]) for path in behind}
         ends = [
             each
             for each in graph.parameters
