@@ -36,7 +36,7 @@ class Unlike:
     def is_statistic(self, value: int) -> bool:
         """Whether a value is summed, or a maximum, over axes of all that it is made of."""
         roots = [root for root in self.facts.degrees[value] or () if self.edges.carried[root]]
-        return bool(roots) and all(self.facts.relation(value, root).gone for root in roots)
+        return bool(roots) and all(self.facts.relation(value, root).summed for root in roots)
 
     def is_statistic_of(self, value: int, start: int, shape: Shape) -> bool:
         """Whether a value repeats a sum over axes that a start, or what comes after it, has."""
