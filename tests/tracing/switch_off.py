@@ -237,10 +237,13 @@ def _conditions(tree: ast.Module) -> Iterator[tuple[str, Callable[[], Any]]]:
             case ast.If() | ast.IfExp() if not _is_for_types(node.test):
                 never = functools.partial(setattr, node, "test", ast.Constant(False))
                 yield f"if {ast.unparse(node.test)}", never
-            case ast.BoolOp():
-                for value in node.values:
+            case ast.BoolOp() if not isinstance(
+                node.values[-1], ast.Tuple | ast.Constant | ast.Dict
+            ):
+                idle = ast.Constant(isinstance(node.op, ast.And))
+                for place, value in enumerate(node.values):
                     if not _is_for_types(value):
-                        drop = functools.partial(node.values.remove, value)
+                        drop = functools.partial(node.values.__setitem__, place, idle)
                         yield ast.unparse(value), drop
             case ast.comprehension():
                 for value in node.ifs:
