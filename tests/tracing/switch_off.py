@@ -3,11 +3,13 @@
     python tests/tracing/switch_off.py conventions
     python tests/tracing/switch_off.py rules --only tails --most 1
     python tests/tracing/switch_off.py rows
+    python tests/tracing/switch_off.py conventions --tests tests/tracing/test_distributions.py
 
 A convention is what mathematics cannot decide; a rule is any condition in the code of facts and
 answers; a row is what the table says of a primitive. Models are traced once, what is known of them
 is found again under every switch, in those whose program enters what is switched off. A line tells
-how many models then are not as the gallery says, and which comes first.
+how many models then are not as the gallery says, and which comes first; for what no model needs,
+the first of the tests that fails.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import contextlib
 import functools
 import importlib
 import inspect
+import io
 import pathlib
 import pkgutil
 import signal
@@ -26,6 +29,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
+import pytest
 from conventions import CONVENTIONS, Convention
 from gallery.entry import GALLERY, Entry, differences
 
@@ -128,6 +132,26 @@ def _is_wrong(model: Model) -> bool:
 
 def _give_up(*_: Any) -> None:
     raise TimeoutError
+
+
+class _Failures:
+    """Names of the tests that fail, for pytest."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.names.append(report.nodeid)
+
+
+def failing(switch: Switch, tests: list[str]) -> list[str]:
+    """The first test that fails without something, if one does."""
+    failures = _Failures()
+    quiet = ["-x", "-q", "--no-header", "--assert=plain", "--tb=no", "-p", "no:cacheprovider"]
+    with switch.off(), contextlib.redirect_stdout(io.StringIO()):
+        pytest.main([*quiet, *tests], plugins=[failures])
+    return failures.names
 
 
 # -- functions with other code
@@ -286,6 +310,7 @@ def main() -> None:
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--only", default="", help="part of the names of what is switched off")
     parser.add_argument("--most", type=int, default=sys.maxsize, help="models to count")
+    parser.add_argument("--tests", nargs="*", default=[], help="tests besides the gallery")
     asked = parser.parse_args()
     jax.config.update("jax_num_cpu_devices", 8)
     signal.signal(signal.SIGVTALRM, _give_up)
@@ -293,7 +318,10 @@ def main() -> None:
     models = gallery()
     for switch in switches:
         found = noticing(switch, models, asked.most)
-        held = f"{len(found)} models, {found[0]}" if found else "held by no model"
+        failed = failing(switch, asked.tests) if asked.tests and not found else []
+        held = (
+            f"{len(found)} models, {found[0]}" if found else next(iter(failed), "held by no test")
+        )
         print(f"{switch.name} | {switch.reason} | {held}", flush=True)
 
 
