@@ -147,13 +147,6 @@ CONVENTIONS = (
         "False",
     ),
     Convention(
-        "a power of a kernel is no use of it",
-        "both operands are the kernel",
-        "facts.kernels._weight_side",
-        "made[0] & made[1]",
-        "False",
-    ),
-    Convention(
         "state alone only measures a kernel",
         "a power iteration has vectors in the state",
         "facts.kernels._weight_side",
@@ -185,7 +178,7 @@ CONVENTIONS = (
         "a sum of products over no features makes no kernel",
         "a mean over positions is none",
         "facts.kernels._sum_of_products",
-        "(produced or over <= _feature_dims(facts, value))",
+        "(produced or scores)",
         "True",
     ),
     Convention(

@@ -107,12 +107,15 @@ def _sum_of_products(facts: Facts, index: int, node: Node) -> Use | None:
     over = set(node.params["axes"])
     signals = [root for root, power in degree.items() if power >= 0 and root not in facts.weights]
     varying = {span.dim for span in facts.varying(value, signals)}
+    # What a norm has scaled is averaged besides, by the next one.
+    sized = any(degree[root] > 0 for root in signals)
     for root, power in degree.items():
         if root not in facts.weights or power != 1:
             continue
         own = set(facts.relation(value, root).own_dims)
         produced = own - varying
-        if over and over <= own & varying and (produced or over <= _feature_dims(facts, value)):
+        scores = sized and over <= _feature_dims(facts, value)
+        if over and over <= own & varying and (produced or scores):
             return _spelled(facts, index, node, over, own, produced)
     return None
 
