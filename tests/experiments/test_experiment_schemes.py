@@ -25,6 +25,8 @@ from experiments.networks import build_network
 from experiments.schemes import scheme_of
 from idinit_jax.models import cifar_resnet
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 INFO = DataInfo("noise", 10, (8, 8, 3), 64, 8, (0.5,) * 3, (0.25,) * 3)
 IMAGES = jax.ShapeDtypeStruct((2, *INFO.image_shape), jnp.float32)
 # Taken while tests are collected: some of them register schemes of their own.

@@ -21,6 +21,8 @@ from experiments.step import Batch, TrainState
 from experiments.train import train
 from experiments.watch import Watch, make_watch
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 INFO = DataInfo("noise", 10, (8, 8, 1), 32, 8, (0.5,), (0.25,))
 
 

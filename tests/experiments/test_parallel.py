@@ -22,6 +22,8 @@ from experiments.sharded import Sharded, Split
 from experiments.step import Recipe, TrainState, initial_state
 from experiments.train import train
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 INFO = DataInfo("noise", 10, (4, 4, 1), 64, 8, (0.5,), (0.25,))
 
 

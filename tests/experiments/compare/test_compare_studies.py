@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import pytest
 from tiny_data import image_features, labelled_images, prepare
 
+from experiments import images
 from experiments.compare.jobs import final_config, final_jobs
 from experiments.compare.perform import perform
 from experiments.compare.results import Training
@@ -16,6 +17,8 @@ from experiments.config import Data, Execution
 from experiments.networks import build_network
 from experiments.schemes import scheme_of
 from idinit_jax import initialize
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 IMAGES = {"digits": (8, 1), "fashion_mnist": (28, 1), "cifar10": (32, 3), "imagenet2012": (None, 3)}
 IMAGENET = [name for name in study_names() if name.startswith("imagenet")]
@@ -81,8 +84,9 @@ def on(dataset: str, budget: Budget) -> Budget:
 
 @pytest.mark.parametrize("name", IMAGENET)
 def test_studies_of_imagenet_run_on_streamed_images(
-    name: str, photographs: Path, tmp_path: Path
+    name: str, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(images, "EVALUATION_BATCH", 16)  # as many as there are
     budget = on("photographs", load_study(name).smoke)
     (job,) = final_jobs(budget, budget.cells[0], budget.learning_rates[0])
     execution = Execution(data_dir=str(photographs), devices=1, progress=False, tensorboard=False)

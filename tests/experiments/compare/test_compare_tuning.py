@@ -20,6 +20,8 @@ from experiments.images import open_images
 from experiments.records import METRICS, read_records
 from experiments.sharded import Sharded
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 QUIET = Execution(devices=1, progress=False, tensorboard=False)
 COST = Cost(1.0, 1.0, "a machine", "a commit")
 CONFIG = TrainConfig(

@@ -19,6 +19,8 @@ from experiments.data import (
     normalize,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 jitted_augment = jax.jit(augment, static_argnums=2)
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)

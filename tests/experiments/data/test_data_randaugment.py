@@ -10,6 +10,8 @@ from scipy import stats
 from experiments.data import Augmentation, augment
 from experiments.data.randaugment import TABLE, Distortions, distort, draw_distortions
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 STRENGTHS = (-1.0, -0.4, 0.0, 0.6, 1.0)
 
 

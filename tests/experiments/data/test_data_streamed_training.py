@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tiny_data import Prepared
 
 from experiments.config import MLP, Data, Execution, Optimization, TrainConfig
 from experiments.experiment import set_up
 from experiments.records import METRICS, read_records
 from experiments.train import train
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def config_for(epochs: float) -> TrainConfig:
