@@ -147,6 +147,13 @@ CONVENTIONS = (
         "False",
     ),
     Convention(
+        "a power of a kernel is no use of it",
+        "both operands are the kernel",
+        "facts.kernels._weight_side",
+        "made[0] & made[1]",
+        "False",
+    ),
+    Convention(
         "state alone only measures a kernel",
         "a power iteration has vectors in the state",
         "facts.kernels._weight_side",

@@ -34,6 +34,9 @@ def _weight_side(facts: Facts, index: int, node: Node) -> int | None:
     if node.operation != "dot_general":
         weights = [side for side in weights if side == 1]
     if len(weights) == 2:
+        made = [facts.made_of(value).keys() for value in node.inputs]
+        if made[0] & made[1]:  # a power of a kernel, as in a power iteration for its norm
+            return None
         shown = [side for side in weights if _shows_signal(facts, node.inputs[side])]
         return 1 - shown[0] if len(shown) == 1 else None
     if weights:

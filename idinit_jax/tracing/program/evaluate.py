@@ -215,8 +215,11 @@ class _Runner:
 
 def _bind(eqn: core.JaxprEqn, operands: Sequence[Any]) -> list[Any]:
     """Run one equation as it stands."""
+    bound = eqn.primitive.get_bind_params(eqn.params)
+    # Before JAX 0.10 the functions that an equation calls stand beside its parameters.
+    functions, params = bound if isinstance(bound, tuple) else ((), bound)
     with eqn.ctx.manager:
-        outputs = eqn.primitive.bind(*operands, **eqn.primitive.get_bind_params(eqn.params))
+        outputs = eqn.primitive.bind(*functions, *operands, **params)
     return list(outputs) if eqn.primitive.multiple_results else [outputs]
 
 
