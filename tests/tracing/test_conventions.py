@@ -1,4 +1,4 @@
-"""The list of conventions speaks of the code as it stands; `switch_off.py` shows what holds each."""
+"""The list of conventions speaks of the code as it is; `switch_off.py` shows what holds each."""
 
 import switch_off
 
