@@ -1,7 +1,7 @@
 """Every use of kernels with the part that each parameter has in it."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from idinit_jax.tracing.answers.factors import Inner, inner_digits
@@ -57,13 +57,22 @@ class Contraction(NamedTuple):
 
 
 def find_contractions(facts: Facts) -> list[Contraction]:
-    """All uses of kernels, in forward order."""
-    return [_contraction(facts, facts.uses[node]) for node in sorted(facts.uses)]
+    """All uses of kernels, in forward order.
+
+    The first use says what a parameter is: one that only rescales a kernel there is none later.
+    """
+    found: list[Contraction] = []
+    scales: set[int] = set()
+    for node in sorted(facts.uses):
+        found.append(_contraction(facts, facts.uses[node], scales))
+        scales.update(found[-1].modifiers)
+    return found
 
 
-def _contraction(facts: Facts, use: Use) -> Contraction:
+def _contraction(facts: Facts, use: Use, scales: Collection[int]) -> Contraction:
     made = facts.made_of(use.weight)
-    whole = _kernels_among(use, made)
+    among = _kernels_among(use, made)
+    whole = [parameter for parameter in among if parameter not in scales] or among
     inner = inner_digits(facts, use, made)
     operation = facts.line.nodes[use.node].operation
     if operation == "dot_general" and is_one_hot(facts, use.signal):

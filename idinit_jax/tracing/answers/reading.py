@@ -100,6 +100,7 @@ def write_graph(program: Program, answers: Answers) -> ModelGraph:
 class _Writer:
     def __init__(self, program: Program, answers: Answers) -> None:
         self.program, self.paths = program, program.paths
+        self.by_node = {one.use.node: i for i, one in enumerate(answers.contractions)}
         self.answers, self.facts, self.line = answers, answers.facts, answers.facts.line
 
     def path(self, parameter: int) -> str:
@@ -211,7 +212,7 @@ class _Writer:
             factor=known.factor if known and not known.masked else 1.0,
             offset=known.offset if known and not known.masked else 0.0,
             bent=weight is not None and is_bent(facts, weight, value),
-            stack_axes=self.stack_axes(finding, value),
+            stack_axes=() if weight is None else self.stack_axes(weight, value),
             learned_signal=value in facts.assumed.signals,
         )
 
@@ -221,19 +222,13 @@ class _Writer:
             contractions = enumerate(self.answers.contractions)
             return next((i for i, one in contractions if value in one.modifiers), None)
         node = origin(self.facts, finding.effect.partner) if finding.effect else None
-        return None if node is None else self.index_of(node)
-
-    def index_of(self, node: int) -> int:
-        nodes = [one.use.node for one in self.answers.contractions]
-        return nodes.index(node)
+        return None if node is None else self.by_node[node]
 
     def kernel_of(self, index: int) -> str:
         return self.path(self.answers.contractions[index].shares[0].parameter)
 
-    def stack_axes(self, finding: Finding, value: int) -> tuple[int, ...]:
-        if finding.effect is None:
-            return ()
-        made = self.facts.made_of(finding.effect.weight)[value]
+    def stack_axes(self, weight: int, value: int) -> tuple[int, ...]:
+        made = self.facts.made_of(weight)[value]
         shape = self.line.shapes[value]
         picked = {atom.axis for atom, _ in made.relation.picked if atom.stride == 1}
         return tuple(sorted(axis for axis in picked if shape[axis] > 1))
