@@ -19,7 +19,6 @@ class Sum(NamedTuple):
     Attributes:
         node: the addition.
         branch_operand: 0 or 1.
-        ancestor: the nearest value that both operands depend on.
         branch, shortcut: contractions on either way, in forward order.
         tails: contractions that end the branch.
         tail_kernels: leaves of their kernels, of those beside each other the ones that end it.
@@ -29,7 +28,6 @@ class Sum(NamedTuple):
 
     node: int
     branch_operand: int
-    ancestor: int
     branch: tuple[int, ...]
     shortcut: tuple[int, ...]
     tails: tuple[int, ...]
@@ -119,7 +117,6 @@ class _Finder:
         return Sum(
             one.node,
             one.branch_operand,
-            one.start,
             self.between(one.start, one.branch),
             self.between(one.start, one.shortcut),
             tails,
