@@ -140,9 +140,9 @@ class Values:
         ins, outs = [shapes[x] for x in operands], [shapes[x] for x in node.outputs]
         index = node.outputs.index(value)
         if node.operation == "dynamic_slice":
-            starts = [self.numbers[x] for x in operands[1:]]
-            if all(start is not None and math.isfinite(start) for start in starts):
-                fixed = {"start_indices": tuple(map(int, starts)), "strides": None}  # type: ignore
+            starts = [s for s in map(self.numbers.__getitem__, operands[1:]) if s is not None]
+            if len(starts) == len(operands) - 1 and all(map(math.isfinite, starts)):
+                fixed = {"start_indices": tuple(map(int, starts)), "strides": None}
                 known = law_of("slice", Applied(fixed, ins[:1], outs, index))
                 return known._replace(choosers=tuple(range(1, len(operands)))) if known else None
         return law_of(node.operation, Applied(node.params, ins, outs, index))
