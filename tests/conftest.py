@@ -29,7 +29,12 @@ def key() -> jax.Array:
 
 @pytest.fixture(scope="module")
 def quick_compilation() -> Iterator[None]:
-    """Programs that run only a few times need not run fast."""
+    """Programs that run only a few times need not run fast.
+
+    Their last bits may differ, so none outlives its module, and none comes from another.
+    """
+    jax.clear_caches()
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()
