@@ -26,4 +26,4 @@ def origin(facts: Facts, value: int) -> int | None:
 
 def _is_learned(facts: Facts, root: int) -> bool:
     """Whether a root is a parameter, state, or made of them alone."""
-    return root in facts.weights or root in facts.line.state or facts.is_weight(root)
+    return root in facts.line.state or facts.is_weight(root)

@@ -81,11 +81,7 @@ def completions(facts: Facts) -> dict[int, int]:
             continue
         value = node.outputs[0]
         degree = facts.degrees[value] or {}
-        scaling = [
-            root
-            for root, power in degree.items()
-            if power and (root in facts.weights or facts.is_weight(root))
-        ]
+        scaling = [root for root, power in degree.items() if power and facts.is_weight(root)]
         if scaling and _completes(facts, index, value):
             for root in scaling:
                 for parameter, made in _parameters_of(facts, root, value):
@@ -216,9 +212,7 @@ def _is_share(facts: Facts, value: int) -> bool:
 def _is_scaled(facts: Facts, value: int) -> bool:
     """Whether a parameter has multiplied a normalized value."""
     degree = facts.degrees[value] or {}
-    return any(
-        power and (root in facts.weights or facts.is_weight(root)) for root, power in degree.items()
-    )
+    return any(power and facts.is_weight(root) for root, power in degree.items())
 
 
 def _addend(facts: Facts, effect: Effect) -> Finding:

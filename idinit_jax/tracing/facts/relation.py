@@ -81,11 +81,7 @@ class Relation(NamedTuple):
     @property
     def own_dims(self) -> frozenset[int]:
         """Dimensions of the value along which the root varies."""
-        return frozenset(
-            index
-            for index, dim in enumerate(self.dims)
-            if any(atom.axis >= 0 and atom.size > 1 for atom in dim)
-        )
+        return frozenset(span.dim for span, _ in self.placed())
 
     @property
     def repeats(self) -> int:

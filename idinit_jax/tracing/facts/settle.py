@@ -139,7 +139,7 @@ def _rows_in(facts: Facts, value: int) -> list[int]:
     if len(degree) != 1:
         return []
     (root,) = degree
-    use = facts.uses.get(facts.line.producers[root] or -1)
+    use = facts.use_of(root)
     if use is None or facts.line.nodes[use.node].operation not in LOOKUPS:
         return []
     return list(facts.made_of(use.weight))
